@@ -9,12 +9,15 @@ from typing import Literal
 Encoding = Literal["hex", "base64", "base64url"]
 SecretEncoding = Literal["raw", "hex", "base64"]
 
+_BLANKS = b" \t\r\n"
 _TO_STANDARD = str.maketrans("-_", "+/")
 
 
 def decode(text: str, encoding: Encoding) -> bytes | None:
-    """The bytes, or ``None`` for anything that isn't this encoding. Hex in either case; base64url with or
-    without padding (RFC 7515 leaves it out), base64 only with it.
+    """The bytes, or ``None`` for anything that isn't this encoding.
+
+    Hex may be in either case. Base64 must be as an encoder writes it (RFC 4648, section 3.5), base64url with or
+    without its padding (RFC 7515 leaves it out).
     """
     try:
         if encoding == "hex":
@@ -22,11 +25,12 @@ def decode(text: str, encoding: Encoding) -> bytes | None:
         if encoding == "base64url":
             if "+" in text or "/" in text:
                 return None
-            text = text.rstrip("=").translate(_TO_STANDARD)
+            text = text.translate(_TO_STANDARD)
             text += "=" * (-len(text) % 4)
-        return binascii.a2b_base64(text, strict_mode=True)
+        data = binascii.a2b_base64(text, strict_mode=True)
     except ValueError:
         return None
+    return data if binascii.b2a_base64(data, newline=False) == text.encode() else None
 
 
 def encode(data: bytes, encoding: Encoding) -> str:
@@ -46,7 +50,7 @@ def decode_secret(secret: bytes, prefix: bytes, encoding: SecretEncoding) -> byt
     """
     if prefix and secret.startswith(prefix):
         secret = secret[len(prefix) :]
-    if not secret.strip():
+    if not secret.strip(_BLANKS):
         return None
     if encoding == "raw":
         return secret
