@@ -16,6 +16,7 @@ from proton import (
     Event,
     Link,
     Message,
+    MessageException,
     ProtonException,
     Terminus,
     Transport,
@@ -52,6 +53,9 @@ class Hub(Protocol):
 
     def closed(self, client: ClientConnection) -> None:
         """A client is gone."""
+
+    def has_output(self, client: ClientConnection) -> None:
+        """This client has something to be told at the end of the turn."""
 
     def turn(self) -> None:
         """Something happened: deliver, commit, and let the answers out."""
@@ -105,6 +109,7 @@ class ClientConnection(asyncio.Protocol):
         except ProtonException as error:
             logger.warning("protocol error: %s", error)
         self._process_events()
+        self._mark()
         self._hub.turn()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
@@ -137,6 +142,9 @@ class ClientConnection(asyncio.Protocol):
         if self._socket is not None:
             self._socket.abort()
 
+    def _mark(self) -> None:
+        self._hub.has_output(self)
+
     def _keep_alive(self) -> None:
         """Send an empty frame when the client's idle timeout asks for one, and come back when it will next."""
         loop = asyncio.get_running_loop()
@@ -149,10 +157,12 @@ class ClientConnection(asyncio.Protocol):
 
     def _process_events(self) -> None:
         while (event := self._collector.peek()) is not None:
-            handler = self._handlers.get(event.type)
-            if handler is not None:
-                handler(event)
-            self._collector.pop()
+            try:
+                handler = self._handlers.get(event.type)
+                if handler is not None:
+                    handler(event)
+            finally:
+                self._collector.pop()
 
     def _on_connection_open(self, event: Any) -> None:
         event.connection.container = "servicebus.local"
@@ -187,7 +197,7 @@ class ClientConnection(asyncio.Protocol):
             raise NotImplementedEntityError("Receiving from a session")
         queue = self._broker.queue(address)
         _accept(link)
-        link.consumer = Consumer(link, queue, self._broker)
+        link.consumer = Consumer(link, queue, self._broker, self._mark)
         self._hub.dispatcher.add(link.consumer)
         queue.woken = True
 
@@ -243,18 +253,18 @@ class ClientConnection(asyncio.Protocol):
     # Messages from the client --------------------------------------------------------------------------------
 
     def _take(self, link: Any, delivery: Delivery, raw: bytes) -> None:
-        if link.is_request:
-            self._answer(link, raw)
-        elif len(raw) > management.MAX_MESSAGE_BYTES:
+        if not link.is_request and len(raw) > management.MAX_MESSAGE_BYTES:
             _reject(delivery, errors.SIZE_EXCEEDED, "The message is larger than 256 KB.")
             return
-        else:
-            try:
+        try:
+            if link.is_request:
+                self._answer(link, raw)
+            else:
                 self._enqueue(link.queue, raw)
-            except MalformedMessageError as error:
-                _reject(delivery, errors.DECODE_ERROR, str(error))
-                return
-        delivery.update(Disposition.ACCEPTED)
+        except (MalformedMessageError, MessageException) as error:
+            _reject(delivery, errors.DECODE_ERROR, str(error))
+        else:
+            delivery.update(Disposition.ACCEPTED)
 
     def _enqueue(self, queue: MessageQueue, raw: bytes) -> None:
         contents = [Content.parse(message) for message in split_batch(raw)]  # all of a batch, or none

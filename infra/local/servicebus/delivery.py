@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from proton import Delivery, Disposition, Link
@@ -21,8 +21,9 @@ class Consumer:
     mode settled = receive-and-delete, unsettled = peek-lock). A delivery's tag is its lock token.
     """
 
-    def __init__(self, link: Any, queue: MessageQueue, broker: Broker) -> None:
+    def __init__(self, link: Any, queue: MessageQueue, broker: Broker, on_output: Callable[[], None]) -> None:
         self.queue = queue
+        self._on_output = on_output
         self._link = link
         self._broker = broker
         self._presettled = link.remote_snd_settle_mode == Link.SND_SETTLED
@@ -45,6 +46,7 @@ class Consumer:
         self._link.advance()
         if self._presettled:
             delivery.settle()
+        self._on_output()
 
     def on_disposition(self, delivery: Delivery) -> None:
         """Apply the client's outcome and answer with the one that holds.

@@ -82,6 +82,8 @@ def handle(queue: MessageQueue, request: Message, now: float) -> Reply:
         return _failure(410, errors.LOCK_LOST)
     except MessageNotFoundError:
         return _failure(404, errors.MESSAGE_NOT_FOUND)
+    except (KeyError, TypeError, AttributeError) as error:
+        return Reply(400, None, errors.INVALID_FIELD, f"'{name}' is not asked as it should be: {error!r}")
     except MalformedMessageError as error:
         return Reply(400, None, errors.DECODE_ERROR, str(error))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from proton import Data, Described, ulong
+from proton import Data, DataException, Described, ulong
 
 HEADER = 0x70
 DELIVERY_ANNOTATIONS = 0x71
@@ -48,9 +48,12 @@ def split_sections(raw: bytes) -> list[Section]:
 
 
 def decode_value(encoded: bytes) -> Any:
-    """The first value in ``encoded``; a described value as ``Described``."""
+    """The first value in ``encoded``; a described value as ``Described``. Raises MalformedMessageError."""
     data = Data()
-    data.decode(encoded)
+    try:
+        data.decode(encoded)
+    except DataException as error:
+        raise MalformedMessageError(str(error)) from error
     data.rewind()
     data.next()
     return data.get_object()

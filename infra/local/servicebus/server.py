@@ -20,6 +20,7 @@ class Server:
         self.broker = broker
         self.dispatcher = Dispatcher()
         self._clients: set[ClientConnection] = set()
+        self._with_output: set[ClientConnection] = set()
         self._listener: asyncio.Server | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
@@ -49,6 +50,11 @@ class Server:
     def closed(self, client: ClientConnection) -> None:
         """A client is gone."""
         self._clients.discard(client)
+        self._with_output.discard(client)
+
+    def has_output(self, client: ClientConnection) -> None:
+        """This client has something to be told at the end of the turn."""
+        self._with_output.add(client)
 
     def turn(self) -> None:
         """Deliver what can be delivered, make it all durable, and only then let the answers out."""
@@ -60,8 +66,8 @@ class Server:
             logger.exception("cannot keep messages; stopping")
             asyncio.get_running_loop().stop()
             return
-        for client in list(self._clients):
-            client.flush()
+        while self._with_output:
+            self._with_output.pop().flush()
         self._set_timer()
 
     def _set_timer(self) -> None:
