@@ -1,0 +1,60 @@
+"""What a compiled schema consists of: one step for each way a mapping goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from castiel.domain.conversion.paths import Path
+
+Read = Callable[[Any], Any]
+"""Gives a field's value from an external record. Raises ``ValueError`` or ``JMESPathError``."""
+
+Write = Callable[[Any, Mapping[str, Any]], Iterable[tuple[Path, Any]]]
+"""Gives external fields from a shard field's value and all the shard's fields. Raises like ``Read``."""
+
+
+@dataclass(frozen=True, slots=True)
+class InboundStep:
+    """Fills one shard field."""
+
+    field: str
+    path: Path
+    read: Read
+    required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundStep:
+    """Feeds external fields (``targets``) from one shard field; ``reads`` are all the shard fields it looks at."""
+
+    field: str
+    path: Path
+    write: Write
+    targets: tuple[Path, ...]
+    reads: tuple[Path, ...]
+    required: bool
+    fills: bool
+    """Whether it gives a value where the shard has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedStep:
+    """Makes derived shards."""
+
+    shard_type: str
+    condition: Callable[[Any], bool]
+    items: Callable[[Any], Iterable[Any]]
+    key: Read
+    inbound: tuple[InboundStep, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A schema, ready to run. ``constants`` are written when an external record is created."""
+
+    inbound: tuple[InboundStep, ...]
+    outbound: tuple[OutboundStep, ...]
+    constants: tuple[tuple[Path, Any], ...]
+    derived: tuple[DerivedStep, ...]
