@@ -147,7 +147,7 @@ def _tell(stack: LocalStack, options: argparse.Namespace, seconds: float) -> Non
         table.add_column(heading, overflow="fold")
     for name in sorted(stack.servers):
         ready = stack.ready(name)
-        address = ready.get("url") or f"{stack.host}:{ready['port']}"
+        address = ready.get("url") or ready.get("endpoint") or f"{stack.host}:{ready['port']}"
         table.add_row(
             name, _WHAT[name], address, "in memory" if stack.data is None else str(stack.data / name)
         )
