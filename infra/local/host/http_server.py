@@ -73,6 +73,8 @@ class HttpServer:
         found = self._routes.find(request.method, request.rel_url.raw_path)
         if found is None:
             return _home_page() if request.path == "/" else web.Response(status=404)
+        if (request.content_length or 0) > MAX_BODY_BYTES:
+            return web.Response(status=413)
         function, route_values = found
         call = await _read_call(request, route_values)
         outcome = await self._invoker.invoke(

@@ -29,7 +29,7 @@ logger = logging.getLogger("infra.local.host")
 
 # One receive call; also the longest time that a stop waits for an idle slot. A call is not cancelled: it may hold a
 # half-read frame, and a message in it would stay locked.
-_RECEIVE_SECONDS = 1.0
+_RECEIVE_SECONDS = 0.5
 _FIRST_BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 0.2, 5.0
 
 

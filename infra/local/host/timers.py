@@ -25,10 +25,11 @@ class Timer:
         self._monitored = function.trigger.get("useMonitor") is not False and self.schedule.can_be_monitored
         self._run_on_startup = bool(function.trigger.get("runOnStartup"))
         self._monitor = monitor
+        self._first_status = self._stored() or self._record(None)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the schedule until ``stop`` is set; a run that is under way is finished."""
-        status = self._first_status()
+        status = self._first_status
         if self._monitored and status.next <= datetime.now(UTC):
             status = await self._occur(status, past_due=True)
         elif self._run_on_startup:
@@ -46,9 +47,8 @@ class Timer:
             invocation_id=invocation_id,
         )
 
-    def _first_status(self) -> ScheduleStatus:
-        stored = self._monitor.read(self.function.name, self.schedule) if self._monitored else None
-        return stored or self._record(None)
+    def _stored(self) -> ScheduleStatus | None:
+        return self._monitor.read(self.function.name, self.schedule) if self._monitored else None
 
     async def _occur(self, status: ScheduleStatus, *, past_due: bool) -> ScheduleStatus:
         due = datetime.now(UTC)

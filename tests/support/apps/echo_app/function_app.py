@@ -13,7 +13,7 @@ app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 
 
 def _record(kind: str, **values: object) -> None:
-    line = json.dumps({"kind": kind, **values}, default=str) + "\n"
+    line = json.dumps({"kind": kind, "at": time.time(), **values}, default=str) + "\n"
     with Path(os.environ["ECHO_FILE"]).open("a", encoding="utf-8") as file:
         file.write(line)
 
