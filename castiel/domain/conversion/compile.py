@@ -23,7 +23,15 @@ from castiel.domain.conversion.schema import (
     FieldMapping,
     TransformMapping,
 )
-from castiel.domain.conversion.steps import DerivedStep, InboundStep, OutboundStep, Plan, Read, Write
+from castiel.domain.conversion.steps import (
+    ConstantStep,
+    DerivedStep,
+    InboundStep,
+    OutboundStep,
+    Plan,
+    Read,
+    Write,
+)
 from castiel.domain.conversion.transforms.registry import Function
 from castiel.domain.json_values import is_empty
 
@@ -44,7 +52,7 @@ def compile_schema(schema: ConversionSchema) -> tuple[Plan, list[SchemaProblem]]
     problems += _collisions("mappings", ((step.field, step.path) for step in inbound), "filled")
     written = [(".".join(target), target) for step in outbound for target in step.targets]
     problems += _collisions(
-        "mappings", [*written, *((".".join(path), path) for path, _ in constants)], "written"
+        "mappings", [*written, *((".".join(step.target), step.target) for step in constants)], "written"
     )
     return Plan(inbound, outbound, constants, tuple(derived)), problems
 
@@ -61,7 +69,7 @@ class _Ways:
 
     inbound: InboundStep | None = None
     outbound: OutboundStep | None = None
-    constant: tuple[Path, Any] | None = None
+    constant: ConstantStep | None = None
 
 
 def _compile(
@@ -72,7 +80,7 @@ def _compile(
     if mapping.field is None:
         if isinstance(mapping, DefaultMapping) and mapping.external is not None and not inbound_only:
             value = shop.constant(mapping.value, shop.coercion(mapping.external_type, mapping.values))
-            ways.constant = shop.field_path(mapping.external), value
+            ways.constant = ConstantStep(where, shop.field_path(mapping.external), value)
         return ways
     path = shop.field_path(mapping.field)
     if mapping.inbound or inbound_only:
@@ -82,9 +90,9 @@ def _compile(
         written = _write(mapping, shop)
         if written is not None:
             write, targets, reads = written
-            fills = isinstance(mapping, DefaultMapping)
+            default = mapping.value if isinstance(mapping, DefaultMapping) else None
             ways.outbound = OutboundStep(
-                mapping.field, path, write, targets, (path, *reads), mapping.required, fills
+                where, mapping.field, path, write, targets, (path, *reads), mapping.required, default
             )
     return ways
 

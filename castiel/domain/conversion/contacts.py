@@ -8,17 +8,21 @@ from phonenumbers import NumberParseException, PhoneNumberFormat
 
 from castiel.domain.conversion.problems import UnconvertibleError
 
+SANDBOX_SUFFIX = ".invalid"
+
 
 def normalise_email(text: str, *, lower: bool = False) -> str:
     """The address with its domain in lower case and Unicode; with ``lower`` the mailbox in lower case, too.
 
-    By the rules of email-validator (RFC 5321, 6531), without looking anything up. Reserved domains are let through:
-    Salesforce adds ``.invalid`` to the addresses in its sandboxes. Raises ``UnconvertibleError``.
+    By the rules of email-validator (RFC 5321, 6531), without looking anything up. The reserved domain ``test`` is let
+    through, and so is ``.invalid`` after a whole address: Salesforce adds it to users' addresses in sandboxes
+    (help.salesforce.com, article 000386507). Raises ``UnconvertibleError``.
     """
+    text, sandbox = text.strip(), ""
+    if text.lower().endswith(SANDBOX_SUFFIX):
+        text, sandbox = text[: -len(SANDBOX_SUFFIX)], SANDBOX_SUFFIX
     try:
-        address = validate_email(
-            text.strip(), check_deliverability=False, globally_deliverable=False
-        ).normalized
+        address = validate_email(text, check_deliverability=False, test_environment=True).normalized + sandbox
     except EmailNotValidError as error:
         raise UnconvertibleError("is not an e-mail address") from error
     return address.lower() if lower else address

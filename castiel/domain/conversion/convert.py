@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Collection, Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,11 +69,15 @@ def to_external(
     record: dict[str, Any] = {}
     changed = None if only is None else [split_path(name) for name in only]
     if changed is None:
-        for target, value in plan.constants:
-            set_path(record, target, value)
+        for constant in plan.constants:
+            set_path(record, constant.target, deepcopy(constant.value))
     for step in plan.outbound:
         if changed is None:
-            wanted = step.fills or step.required or has_path(fields, step.path) or len(step.reads) > 1
+            wanted = (
+                step.required
+                or step.default is not None
+                or any(has_path(fields, read) for read in step.reads)
+            )
         else:
             wanted = any(overlap(path, read) for path in changed for read in step.reads)
         if wanted:
@@ -150,7 +155,7 @@ def _derive(rule: DerivedStep, record: Mapping[str, Any], problems: Problems) ->
 
 def _feed(step: OutboundStep, fields: Mapping[str, Any], record: dict[str, Any], problems: Problems) -> None:
     value = get_path(fields, step.path)
-    if step.required and is_empty(value) and not step.fills:
+    if step.required and is_empty(value) and step.default is None:
         problems.append((step.field, REQUIRED))
         return
     try:

@@ -52,12 +52,12 @@ class MappingBase(Model):
     @property
     def inbound(self) -> bool:
         """Whether it fills the shard."""
-        return self.direction is not Direction.OUTBOUND
+        return self.direction != Direction.OUTBOUND
 
     @property
     def outbound(self) -> bool:
         """Whether it feeds the external record."""
-        return self.direction is not Direction.INBOUND
+        return self.direction != Direction.INBOUND
 
 
 class DirectMapping(MappingBase):

@@ -27,16 +27,28 @@ class InboundStep:
 
 @dataclass(frozen=True, slots=True)
 class OutboundStep:
-    """Feeds external fields (``targets``) from one shard field; ``reads`` are all the shard fields it looks at."""
+    """Feeds external fields (``targets``) from one shard field; ``reads`` are all the shard fields it looks at.
 
+    ``default`` is what it writes where the shard has no value. ``where`` is the mapping's name in problems.
+    """
+
+    where: str
     field: str
     path: Path
     write: Write
     targets: tuple[Path, ...]
     reads: tuple[Path, ...]
     required: bool
-    fills: bool
-    """Whether it gives a value where the shard has none."""
+    default: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ConstantStep:
+    """Writes a constant when an external record is created."""
+
+    where: str
+    target: Path
+    value: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +64,9 @@ class DerivedStep:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A schema, ready to run. ``constants`` are written when an external record is created."""
+    """A schema, ready to run."""
 
     inbound: tuple[InboundStep, ...]
     outbound: tuple[OutboundStep, ...]
-    constants: tuple[tuple[Path, Any], ...]
+    constants: tuple[ConstantStep, ...]
     derived: tuple[DerivedStep, ...]

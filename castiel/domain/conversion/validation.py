@@ -14,9 +14,9 @@ from castiel.domain.conversion.schema import (
     CompositeMapping,
     ConditionalMapping,
     ConversionSchema,
-    DefaultMapping,
     DerivedRule,
     FieldMapping,
+    TransformMapping,
 )
 from castiel.domain.conversion.steps import Plan
 from castiel.domain.fields import FieldDescription
@@ -40,10 +40,11 @@ def validate_schema(
         entity = _Entity(entity_fields)
         for where, mapping in places(schema.mappings, "mappings"):
             problems += _source_problems(where, _sources(mapping), entity)
+            problems += _enum_problems(where, mapping, entity)
         for index, rule in enumerate(schema.derived):
             problems += _derived_problems(f"derived[{index}] ({rule.shard_type})", rule, entity)
-        problems += _target_problems(schema, plan, entity)
-    return problems
+        problems += _target_problems(plan, entity)
+    return list(dict.fromkeys(problems))  # a field that is read and written is unknown once
 
 
 class _Entity:
@@ -52,12 +53,12 @@ class _Entity:
     def __init__(self, fields: Sequence[FieldDescription]) -> None:
         self.fields = fields
         self.names = [field.name for field in fields]
+        self._by_name = {field.name: field for field in fields}
         self._paths = {tuple(field.name.split(".")): field for field in fields}
 
     def field_at(self, path: Path) -> FieldDescription | None:
         """The field that a path names or leads into."""
-        exact = self._paths.get(path) or self._paths.get((".".join(path),))
-        if exact:
+        if (exact := self._by_name.get(".".join(path))) is not None:
             return exact
         into = [field for known, field in self._paths.items() if known == path[: len(known)]]
         return next((field for field in into if field.type in _HAS_MEMBERS), None)
@@ -114,9 +115,9 @@ def _unknown(where: str, path: Path, entity: _Entity) -> SchemaProblem:
     return SchemaProblem(where, f"the entity has no field '{name}'", did_you_mean(name, entity.names))
 
 
-def _target_problems(schema: ConversionSchema, plan: Plan, entity: _Entity) -> Iterator[SchemaProblem]:
+def _target_problems(plan: Plan, entity: _Entity) -> Iterator[SchemaProblem]:
     fed: set[str] = set()
-    for where, path, constant in _targets(schema, plan):
+    for where, path, constant in _targets(plan):
         name = ".".join(path)
         field = entity.field_at(path)
         if field is None:
@@ -151,22 +152,33 @@ def _target_problems(schema: ConversionSchema, plan: Plan, entity: _Entity) -> I
         )
 
 
-def _targets(schema: ConversionSchema, plan: Plan) -> Iterator[tuple[str, Path, Any]]:
-    """Every external field that is written, where, and the constant that may be written."""
-    wheres = {
-        mapping.field: (where, mapping)
-        for where, mapping in places(schema.mappings, "mappings")
-        if mapping.field
-    }
+def _targets(plan: Plan) -> Iterator[tuple[str, Path, Any]]:
+    """Every external field that is written: by which mapping, where, and the constant that may be written."""
     for step in plan.outbound:
-        where, mapping = wheres[step.field]
-        for target in step.targets:
-            yield where, target, mapping.value if isinstance(mapping, DefaultMapping) else None
-    for path, value in plan.constants:
-        where = next(
-            w for w, m in places(schema.mappings, "mappings") if not m.field and m.external == ".".join(path)
+        yield from ((step.where, target, step.default) for target in step.targets)
+    yield from ((constant.where, constant.target, constant.value) for constant in plan.constants)
+
+
+def _enum_problems(where: str, mapping: FieldMapping, entity: _Entity) -> Iterator[SchemaProblem]:
+    """Values in an ``enum`` transform's table that the field doesn't take, and values of the field not in it."""
+    if not isinstance(mapping, TransformMapping) or mapping.transforms[0].name != "enum":
+        return
+    field = next((field for field in entity.fields if field.name == mapping.source), None)
+    table = mapping.transforms[0].options.get("values")
+    if field is None or not field.values or not isinstance(table, dict):
+        return
+    for value in table:
+        if value not in field.values:
+            yield SchemaProblem(
+                where, f"'{field.name}' has no value '{value}'", did_you_mean(value, field.values)
+            )
+    missing = [value for value in field.values if value not in table]
+    if missing and mapping.transforms[0].options.get("unlisted", "error") == "error":
+        names = ", ".join(f"'{value}'" for value in missing)
+        hint = "list them, or set 'unlisted' to 'keep' or 'null'"
+        yield SchemaProblem(
+            where, f"records with {names} in '{field.name}' would fail", hint, severity="warning"
         )
-        yield where, path, value
 
 
 def _label_problems(schema: ConversionSchema, plan: Plan) -> Iterator[SchemaProblem]:

@@ -73,15 +73,23 @@ def _phone_from_display(*, region: str, **_: object) -> Function:
 
 @transform(
     "phone_display",
-    does="a number as people write it: `style` `national` (in its own country) or `international`",
+    does="a number as people write it: `style` `national` (numbers of `region`; others internationally) or `international`",
     source=PHONE,
-    limits="national numbers go back as numbers of `region`",
+    limits="numbers of countries that share a code (+1) all count as national",
     inverse=_phone_from_display,
 )
 def phone_display(*, region: str, style: Literal["national", "international"] = "national") -> Function:
     _check_region(region)
-    form = PhoneNumberFormat.NATIONAL if style == "national" else PhoneNumberFormat.INTERNATIONAL
-    return lambda value: phonenumbers.format_number(parse_phone(text_only(value), region), form)
+    code = phonenumbers.country_code_for_region(region)
+
+    def write(value: object) -> str:
+        number = parse_phone(text_only(value), region)
+        at_home = style == "national" and number.country_code == code
+        return phonenumbers.format_number(
+            number, PhoneNumberFormat.NATIONAL if at_home else PhoneNumberFormat.INTERNATIONAL
+        )
+
+    return write
 
 
 @transform(

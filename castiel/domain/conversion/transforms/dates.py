@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Literal
 
 from castiel.domain.conversion.moments import parse_day, parse_moment, zone_of
+from castiel.domain.conversion.numbers import as_decimal, as_json
 from castiel.domain.conversion.problems import UnconvertibleError
 from castiel.domain.conversion.transforms.registry import Function, text_only, transform
 from castiel.domain.model import format_utc
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 STRPTIME = "Python's `datetime` (ISO 8601, RFC 2822 or a strptime format), `zoneinfo` with the IANA database `tzdata`"
 
 
@@ -71,10 +74,9 @@ def _epoch_back(*, unit: Literal["s", "ms"] = "s") -> Function:
     per_second = 1000 if unit == "ms" else 1
 
     def write(value: object) -> int | float:
-        since = parse_moment(text_only(value)) - datetime(1970, 1, 1, tzinfo=UTC)
-        seconds, micros = since.days * 86_400 + since.seconds, since.microseconds
-        number = seconds * per_second + micros * per_second / 1_000_000
-        return int(number) if number == int(number) else number
+        since = parse_moment(text_only(value)) - EPOCH
+        micros = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+        return as_json(Decimal(micros) * per_second / 1_000_000)
 
     return write
 
@@ -83,21 +85,17 @@ def _epoch_back(*, unit: Literal["s", "ms"] = "s") -> Function:
     "epoch",
     does="Unix time in seconds or, with `unit` `ms`, milliseconds (a number or text) to RFC 3339 in UTC",
     source="Python's `datetime`",
-    limits="to the microsecond, years 1 to 9999",
+    limits="to the microsecond (in seconds after 2286: to ten), years 1 to 9999",
     inverse=_epoch_back,
 )
 def epoch(*, unit: Literal["s", "ms"] = "s") -> Function:
     divisor = 1000 if unit == "ms" else 1
 
     def read(value: object) -> str:
-        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-            raise UnconvertibleError("is not a Unix time")
         try:
-            number = float(value)
-            micros = round(number * 1_000_000 / divisor)
-            seconds, rest = divmod(micros, 1_000_000)
-            return format_utc(datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest))
-        except (ValueError, OverflowError, OSError) as error:
+            micros = int((as_decimal(value) * 1_000_000 / divisor).to_integral_value())
+            return format_utc(EPOCH + timedelta(microseconds=micros))
+        except (UnconvertibleError, OverflowError) as error:
             raise UnconvertibleError("is not a Unix time") from error
 
     return read

@@ -15,7 +15,7 @@ from castiel.domain.conversion.transforms.registry import Function, text_only, t
     "html_to_text",
     does="HTML to text as a page shows it: paragraphs, lists and tables laid out, scripts and styles left out",
     source="inscriptis (on lxml)",
-    limits="links, images and emphasis are lost: no way back (`text_to_html` writes plain paragraphs)",
+    limits="links, images and emphasis are lost, line breaks of plain text too: no way back (`text_to_html` writes paragraphs)",
 )
 def html_to_text() -> Function:
     def render(value: object) -> str:

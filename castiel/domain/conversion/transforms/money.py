@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Decimal
 
 import pycountry
 from babel.numbers import (
@@ -14,30 +14,13 @@ from babel.numbers import (
     parse_decimal,
 )
 
+from castiel.domain.conversion.numbers import as_decimal, as_json
 from castiel.domain.conversion.problems import UnconvertibleError
 from castiel.domain.conversion.transforms.places import locale_of
 from castiel.domain.conversion.transforms.registry import Function, as_it_is, text_only, transform
 
 CLDR = "Babel (CLDR)"
 _SPACE = re.compile(r"\s")
-
-
-def as_json(number: Decimal) -> int | float:
-    """A JSON number: an integer where it is whole."""
-    return int(number) if number == number.to_integral_value() else float(number)
-
-
-def as_decimal(value: object) -> Decimal:
-    """The exact decimal that a JSON number, or text in its notation, is written as. Raises ``UnconvertibleError``."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise UnconvertibleError("is not a number")
-    try:
-        number = Decimal(str(value).strip())
-    except InvalidOperation as error:
-        raise UnconvertibleError("is not a number") from error
-    if not number.is_finite() or number.adjusted() > 30:
-        raise UnconvertibleError("is not a number")
-    return number
 
 
 def _decimal_back(*, locale: str = "en_US") -> Function:
@@ -79,7 +62,8 @@ def _minor_units_back(*, currency: str) -> Function:
     "minor_units",
     does="an amount in the smallest unit of `currency` (cents) to one in the currency itself",
     source=CLDR,
-    limits="one currency per mapping; back rounded half to even",
+    limits="one currency per mapping; digits by CLDR, which for a few (IQD, LBP) are not ISO 4217's; back rounded "
+    "half to even",
     inverse=_minor_units_back,
 )
 def minor_units(*, currency: str) -> Function:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import pycountry
 from babel import Locale, UnknownLocaleError
+from babel.core import get_global
 
 from castiel.domain.conversion.problems import UnconvertibleError
 from castiel.domain.conversion.transforms.registry import Function, text_only, transform
@@ -29,12 +30,19 @@ def _codes_by_name(locale: str) -> dict[str, str]:
     return {name.casefold(): code for code, name in names if len(code) == 2 and code.isalpha()}
 
 
+def _code_in_use(code: str) -> str | None:
+    """The country that a code people use, but ISO does not assign (``UK``), stands for, if it is one."""
+    successors: list[str] = get_global("territory_aliases").get(code, [])
+    return successors[0] if len(successors) == 1 else None
+
+
 def _country(text: str, locale: str) -> Any:
     try:
         return pycountry.countries.lookup(text)
     except LookupError:
         pass
-    country = pycountry.countries.get(alpha_2=_codes_by_name(locale).get(text.casefold(), ""))
+    code = _codes_by_name(locale).get(text.casefold()) or _code_in_use(text.upper())
+    country = pycountry.countries.get(alpha_2=code) if code else None
     if country is None:
         raise UnconvertibleError("is not a country")
     return country
@@ -61,7 +69,7 @@ def _country_back(
     does="a country's code or name to its `alpha_2` (`DE`), `alpha_3`, `numeric` code or `name`, as `to` says; back as "
     "`external` says; names are read and written in the language of `locale`, read in English, too",
     source="pycountry (ISO 3166-1), Babel (CLDR) for names",
-    limits="whole names only, no misspellings; countries that no longer exist are refused",
+    limits="whole names as ISO or CLDR has them today, no misspellings: what else comes in, map with `enum`",
     inverse=_country_back,
 )
 def country(
