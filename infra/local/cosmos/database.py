@@ -40,6 +40,11 @@ def connect(folder: Path | None) -> sqlite3.Connection:
     return connection
 
 
+def prepare(connection: sqlite3.Connection) -> None:
+    """Make the tables of databases and containers, if they are not there."""
+    connection.executescript(_SCHEMA)
+
+
 class Database:
     """Runs functions of a connection in transactions, off the event loop."""
 
@@ -49,7 +54,7 @@ class Database:
         self._opened: list[sqlite3.Connection] = []
         self._writer = ThreadPoolExecutor(1, "writer")
         self._readers = self._writer if folder is None else ThreadPoolExecutor(READERS, "reader")
-        self._writer.submit(lambda: self._connection().executescript(_SCHEMA)).result()
+        self._writer.submit(lambda: prepare(self._connection())).result()
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """``work(connection)`` on one consistent snapshot."""

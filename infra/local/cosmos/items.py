@@ -22,6 +22,9 @@ from .partition import Components, document_key, effective_keys
 MAX_DOCUMENT_BYTES = 2 * 1024 * 1024
 """https://learn.microsoft.com/azure/cosmos-db/concepts-limits#per-item-limits"""
 
+INSERT = "INSERT INTO {} (seq, epk, id, etag, expires, body) VALUES (?, ?, ?, ?, ?, ?)"
+Row = tuple[int, bytes, str, str, int | None, str]
+
 _SYSTEM = ("_rid", "_self", "_etag", "_attachments", "_ts")
 
 
@@ -136,17 +139,11 @@ def purge_expired(connection: sqlite3.Connection, container: Container) -> None:
     connection.execute(f"DELETE FROM {container.table} WHERE expires <= ?", (time.time(),))
 
 
-def insert_row(
-    connection: sqlite3.Connection, container: Container, seq: int, epk: bytes, document: dict[str, Any]
-) -> tuple[str, str]:
-    """Write a document's row and return its text and ETag; the caller has checked it and chosen ``seq``."""
+def new_row(container: Container, seq: int, epk: bytes, document: dict[str, Any]) -> Row:
+    """A new document's row, in the order of :data:`INSERT`. Raises 400 for its ``ttl``, 413."""
     rid = encode_rid(decode_rid(container.rid) + seq.to_bytes(8, "little"))
     text, etag, expires = _serialise(container, document, rid)
-    connection.execute(
-        f"INSERT INTO {container.table} (seq, epk, id, etag, expires, body) VALUES (?, ?, ?, ?, ?, ?)",
-        (seq, epk, document["id"], etag, expires, text),
-    )
-    return text, etag
+    return seq, epk, document["id"], etag, expires, text
 
 
 def next_seq(connection: sqlite3.Connection, container: Container) -> int:
@@ -180,8 +177,9 @@ def _insert(
 ) -> Answer:
     seq = next_seq(connection, container)
     connection.execute(f"DELETE FROM {container.table} WHERE epk = ? AND id = ?", (epk, document["id"]))
-    text, etag = insert_row(connection, container, seq, epk, document)
-    return Answer(201, text, etag, write_charge(len(text)))
+    row = new_row(container, seq, epk, document)
+    connection.execute(INSERT.format(container.table), row)
+    return Answer(201, row[5], row[3], write_charge(len(row[5])))
 
 
 def _overwrite(connection: sqlite3.Connection, container: Container, stored: Stored, document: Any) -> Answer:
