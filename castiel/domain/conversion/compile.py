@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
 from castiel.domain.conversion.coercion import to_text
+from castiel.domain.conversion.composite import read_composite, write_composite
 from castiel.domain.conversion.expressions import ExpressionError, read_paths
 from castiel.domain.conversion.parts import INBOUND_ONLY, Workshop, apply, pipeline
 from castiel.domain.conversion.paths import Path, overlap
-from castiel.domain.conversion.problems import SchemaProblem, UnconvertibleError
+from castiel.domain.conversion.problems import SchemaProblem
 from castiel.domain.conversion.schema import (
     CompositeMapping,
     ConditionalMapping,
@@ -30,12 +30,10 @@ from castiel.domain.conversion.steps import (
     OutboundStep,
     Plan,
     Read,
-    Write,
+    Written,
 )
 from castiel.domain.conversion.transforms.registry import Function
 from castiel.domain.json_values import is_empty
-
-_PLACE = re.compile(r"\{(\w+)\}")
 
 
 def compile_schema(schema: ConversionSchema) -> tuple[Plan, list[SchemaProblem]]:
@@ -107,7 +105,7 @@ def _read(mapping: FieldMapping, shop: Workshop) -> Read:
         case TransformMapping():
             return pipeline(shop.source(mapping.source), [*shop.chain(mapping.transforms), *coercion])
         case CompositeMapping():
-            return pipeline(_read_composite(mapping, shop), coercion)
+            return pipeline(read_composite(mapping, shop), coercion)
         case ConditionalMapping():
             return shop.cases(mapping.cases, mapping.otherwise, coercion)
 
@@ -125,38 +123,10 @@ def _read_default(mapping: DefaultMapping, shop: Workshop, coercion: Sequence[Fu
     return read_or_default
 
 
-def _read_composite(mapping: CompositeMapping, shop: Workshop) -> Read:
-    sources = {name: shop.source(expression) for name, expression in mapping.parts.items()}
-
-    def parts(record: Any) -> dict[str, Any]:
-        values = {name: source(record) for name, source in sources.items()}
-        return {name: value for name, value in values.items() if not is_empty(value)}
-
-    if (separator := mapping.separator) is not None:
-        return lambda record: separator.join(map(to_text, parts(record).values())) or None
-    if (template := mapping.template) is None:
-        return lambda record: parts(record) or None
-    names = _PLACE.findall(template)
-    if unknown := sorted({*names} - {*mapping.parts}):
-        shop.report(f"the template names '{unknown[0]}', which is not one of its parts")
-
-    def set_in(record: Any) -> str | None:
-        values = parts(record)
-        if any(name not in values for name in names):
-            return None
-        return _PLACE.sub(lambda place: to_text(values[place[1]]), template)
-
-    return set_in
-
-
-_Written = tuple[Write, tuple[Path, ...], tuple[Path, ...]]
-"""How external fields are written, which they are, and which further shard fields that takes."""
-
-
-def _write(mapping: FieldMapping, shop: Workshop) -> _Written | None:
+def _write(mapping: FieldMapping, shop: Workshop) -> Written | None:
     match mapping:
         case CompositeMapping():
-            return _write_composite(mapping, shop)
+            return write_composite(mapping, shop)
         case ConditionalMapping():
             return _write_conditional(mapping, shop)
         case TransformMapping():
@@ -183,37 +153,7 @@ def _write(mapping: FieldMapping, shop: Workshop) -> _Written | None:
     return write, (target,), ()
 
 
-def _write_composite(mapping: CompositeMapping, shop: Workshop) -> _Written | None:
-    if mapping.template is not None or (mapping.separator is not None and mapping.split is None):
-        shop.report(
-            "text put together can't be taken apart again", f"give 'separator' and 'split', or {INBOUND_ONLY}"
-        )
-        return None
-    targets = {name: shop.target(mapping, source) for name, source in mapping.parts.items()}
-    known = {name: target for name, target in targets.items() if target is not None}
-
-    def write(value: Any, _: Mapping[str, Any]) -> Iterable[tuple[Path, Any]]:
-        values = _split(value, list(targets), mapping) if mapping.separator is not None else value
-        if values is not None and not isinstance(values, Mapping):
-            raise UnconvertibleError("is not an object")
-        return [(target, (values or {}).get(name)) for name, target in known.items()]
-
-    return write, tuple(known.values()), ()
-
-
-def _split(value: Any, names: Sequence[str], mapping: CompositeMapping) -> dict[str, str | None] | None:
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise UnconvertibleError("is not text")
-    if mapping.split == "first":
-        pieces = value.split(mapping.separator, len(names) - 1)
-        return {name: piece or None for name, piece in zip(names, pieces, strict=False)}
-    pieces = value.rsplit(mapping.separator, len(names) - 1)
-    return {name: piece or None for name, piece in zip(reversed(names), reversed(pieces), strict=False)}
-
-
-def _write_conditional(mapping: ConditionalMapping, shop: Workshop) -> _Written | None:
+def _write_conditional(mapping: ConditionalMapping, shop: Workshop) -> Written | None:
     if mapping.external is None or not mapping.outbound_cases:
         shop.report(
             "a conditional does not know its way back",

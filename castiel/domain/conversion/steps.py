@@ -14,6 +14,9 @@ Read = Callable[[Any], Any]
 Write = Callable[[Any, Mapping[str, Any]], Iterable[tuple[Path, Any]]]
 """Gives external fields from a shard field's value and all the shard's fields. Raises like ``Read``."""
 
+Written = tuple[Write, tuple[Path, ...], tuple[Path, ...]]
+"""How external fields are written, which they are, and which further shard fields that takes."""
+
 
 @dataclass(frozen=True, slots=True)
 class InboundStep:

@@ -48,7 +48,7 @@ def email(*, lower: bool = True, invalid: Otherwise = "error") -> Function:
     "email_domain",
     does="the domain of an address, in lower case",
     source=EMAIL,
-    limits="does not know which domains are a company's and which a mail provider's: no way back",
+    limits="does not know which domains are a company's and which a mail provider's",
 )
 def email_domain(*, invalid: Otherwise = "error") -> Function:
     return _lenient(lambda value: normalise_email(text_only(value)).rpartition("@")[2], invalid)
@@ -96,7 +96,7 @@ def phone_display(*, region: str, style: Literal["national", "international"] = 
     "url_host",
     does="the host of a web address, in lower case, without `www.`; a bare `example.com/x` will do",
     source="Python's `urllib.parse` (RFC 3986)",
-    limits="keeps subdomains; does not look anything up: no way back",
+    limits="keeps subdomains; does not look anything up",
 )
 def url_host() -> Function:
     def host(value: object) -> str:

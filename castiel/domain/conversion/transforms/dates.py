@@ -58,7 +58,7 @@ def to_date(*, format: str | None = None) -> Function:  # noqa: A002
     "date_in_zone",
     does="a moment to the day it falls on in `zone`",
     source=STRPTIME,
-    limits="the time of day is lost: no way back",
+    limits="the time of day is lost",
 )
 def date_in_zone(*, zone: str) -> Function:
     there = zone_of(zone)

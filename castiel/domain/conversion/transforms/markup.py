@@ -15,7 +15,7 @@ from castiel.domain.conversion.transforms.registry import Function, text_only, t
     "html_to_text",
     does="HTML to text as a page shows it: paragraphs, lists and tables laid out, scripts and styles left out",
     source="inscriptis (on lxml)",
-    limits="links, images and emphasis are lost, line breaks of plain text too: no way back (`text_to_html` writes paragraphs)",
+    limits="links, images and emphasis are lost, line breaks of plain text too (`text_to_html` writes paragraphs)",
 )
 def html_to_text() -> Function:
     def render(value: object) -> str:
@@ -35,7 +35,7 @@ def html_to_text() -> Function:
     "text_to_html",
     does="text to HTML: escaped, empty lines part paragraphs, single line breaks stay",
     source="Python's `html`",
-    limits="makes no links of addresses: no way back (use `html_to_text` for it)",
+    limits="makes no links of addresses (use `html_to_text` for it)",
 )
 def text_to_html() -> Function:
     def write(value: object) -> str:

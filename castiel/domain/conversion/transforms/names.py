@@ -9,7 +9,7 @@ from nameparser import HumanName
 from castiel.domain.conversion.transforms.registry import Function, text_only, transform
 
 PARSER = "nameparser"
-LIMITS = "made for Western names (given name first, or `Family, Given`); a guess for others: no way back"
+LIMITS = "made for Western names (given name first, or `Family, Given`); a guess for others"
 
 NamePart = Literal["title", "first", "middle", "last", "suffix"]
 PARTS: tuple[NamePart, ...] = ("title", "first", "middle", "last", "suffix")
