@@ -19,7 +19,6 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 
-
 def format_utc(moment: datetime) -> str:
     """RFC 3339 in UTC with ``Z``; a fraction only where there is one, so that the brief's examples round-trip."""
     text = moment.astimezone(UTC).replace(tzinfo=None).isoformat()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from .encodings import decode
 from .headers import Headers, read_headers
 from .refusal import Reason, SignatureRefused
-from .schemes import RequestSigningScheme, SignedScheme, TimestampSignatureScheme
+from .schemes import SignedScheme, TimestampSignatureScheme
 from .timestamps import check_timestamp
 
 MAX_SIGNATURES = 16
@@ -23,59 +23,47 @@ class Envelope(NamedTuple):
     after: bytes
     timestamp: datetime | None
     message_id: str | None
-    values: dict[str, str]
+    key_id: str | None
 
 
 def open_envelope(scheme: SignedScheme, headers: Headers, now: datetime) -> Envelope:
     """Read the headers the scheme names and check the timestamp. Raises SignatureRefused."""
-    values = read_headers(headers, scheme.wanted)
-    text = values[scheme.signature_header.lower()]
-    if isinstance(scheme, TimestampSignatureScheme):
-        signatures, stamp = _listed(scheme, text)
+    plan = scheme.plan
+    values = read_headers(headers, plan.wanted)
+    text = values[plan.signature]
+    stamp = values[plan.timestamp] if plan.timestamp else ""
+    message_id = values[plan.message_id] if plan.message_id else None
+    if scheme.algorithm == "timestamp-signature":
+        signatures, within = _listed(scheme, text)
+        stamp = within or stamp
     else:
-        signatures, stamp = [_single(scheme, text)], None
-    if scheme.timestamp_header:
-        stamp = values[scheme.timestamp_header.lower()]
+        signatures = [_single(scheme, plan.prefix, text)]
     moment = None
-    if stamp is not None:
-        moment = check_timestamp(
-            stamp,
-            scheme.timestamp_unit,
-            scheme.tolerance_seconds,
-            now,
-            scheme.timestamp_header or scheme.signature_header,
-        )
-    message_id = values[scheme.id_header.lower()] if scheme.id_header else None
-    around = scheme.base_string.render(
-        {
-            "timestamp": stamp or "",
-            "id": message_id or "",
-            "version": scheme.version if isinstance(scheme, RequestSigningScheme) else "",
-        }
-    )
+    if "timestamp" in plan.template.names:
+        header = scheme.timestamp_header or scheme.signature_header
+        moment = check_timestamp(stamp, scheme.timestamp_unit, scheme.tolerance_seconds, now, header)
+    around = plan.template.render(message_id or "", stamp, plan.version)
     if around is None:
         raise SignatureRefused(Reason.MALFORMED, scheme.id_header)
-    return Envelope(signatures, *around, moment, message_id, values)
+    key_id = values[plan.key_id] if plan.key_id else None
+    return Envelope(signatures, around[0], around[1], moment, message_id, key_id)
 
 
-def _single(scheme: SignedScheme, text: str) -> bytes:
-    prefix = "" if isinstance(scheme, TimestampSignatureScheme) else scheme.prefix
-    signature = decode(text[len(prefix) :], scheme.encoding) if text.startswith(prefix) else None
+def _single(scheme: SignedScheme, prefix: str, text: str) -> bytes:
+    signature = decode(text.removeprefix(prefix), scheme.encoding) if text.startswith(prefix) else None
     if not signature:
         raise SignatureRefused(Reason.MALFORMED, scheme.signature_header)
     return signature
 
 
-def _listed(scheme: TimestampSignatureScheme, text: str) -> tuple[list[bytes], str | None]:
+def _listed(scheme: TimestampSignatureScheme, text: str) -> tuple[list[bytes], str]:
     """The signatures with the scheme's label, and the timestamp if it is in the same header.
 
     A second timestamp is refused, however equal: which of them was signed would be a guess.
     """
     entries = text.split(scheme.entry_separator, MAX_SIGNATURES)
-    if len(entries) > MAX_SIGNATURES:
-        raise SignatureRefused(Reason.MALFORMED, scheme.signature_header)
     signatures: list[bytes] = []
-    stamp: str | None = None
+    stamps: list[str] = []
     for entry in entries:
         label, _, value = entry.strip(" ").partition(scheme.field_separator)
         if label == scheme.signature_field:
@@ -83,9 +71,8 @@ def _listed(scheme: TimestampSignatureScheme, text: str) -> tuple[list[bytes], s
             if signature:
                 signatures.append(signature)
         elif label == scheme.timestamp_field:
-            if stamp is not None:
-                raise SignatureRefused(Reason.MALFORMED, scheme.signature_header)
-            stamp = value
-    if not signatures or (scheme.timestamp_field is not None and stamp is None):
+            stamps.append(value)
+    expected = 0 if scheme.timestamp_field is None else 1
+    if not signatures or len(stamps) != expected or len(entries) > MAX_SIGNATURES:
         raise SignatureRefused(Reason.MALFORMED, scheme.signature_header)
-    return signatures, stamp
+    return signatures, stamps[0] if stamps else ""

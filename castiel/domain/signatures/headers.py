@@ -23,19 +23,24 @@ def read_headers(headers: Headers, wanted: Mapping[str, str]) -> dict[str, str]:
     pairs = headers.items() if isinstance(headers, Mapping) else headers
     for name, value in pairs:
         key = name.lower()
-        # Some other characters' lower case is an ASCII letter (the Kelvin sign's is k): not the same header.
-        if key not in wanted or not name.isascii():
-            continue
-        if key in found:
-            raise SignatureRefused(Reason.DUPLICATE_HEADER, wanted[key])
-        found[key] = value if isinstance(value, str) else _single(value, wanted[key])
-    for key, shown in wanted.items():
-        text = found.get(key)
-        if not text:
-            raise SignatureRefused(Reason.MISSING_HEADER, shown)
-        if len(text) > MAX_HEADER_CHARS or not text.isascii():
-            raise SignatureRefused(Reason.MALFORMED, shown)
+        if key in wanted:
+            if key in found:
+                raise SignatureRefused(Reason.DUPLICATE_HEADER, wanted[key])
+            text = value if isinstance(value, str) else _single(value, wanted[key])
+            # A name may be as deceptive as a value: the lower case of the Kelvin sign is an ASCII k.
+            if len(text) > MAX_HEADER_CHARS or not text.isascii() or not name.isascii():
+                raise SignatureRefused(Reason.MALFORMED, wanted[key])
+            found[key] = text
+    if len(found) < len(wanted) or "" in found.values():
+        missing = next(shown for key, shown in wanted.items() if not found.get(key))
+        raise SignatureRefused(Reason.MISSING_HEADER, missing)
     return found
+
+
+def read_header(headers: Headers, name: str) -> str:
+    """The value of one header, under the same rules."""
+    key = name.lower()
+    return read_headers(headers, {key: name})[key]
 
 
 def _single(values: object, shown: str) -> str:

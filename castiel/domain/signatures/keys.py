@@ -73,11 +73,10 @@ def shared_keys(
     """
     usable = []
     for index, secret in enumerate(secrets):
-        if not isinstance(secret, bytes) or secret.lstrip().startswith(b"-----BEGIN"):
-            continue
-        key = decode_secret(secret, prefix, encoding)
-        if key is not None:
-            usable.append((index, key))
+        if isinstance(secret, bytes) and secret.find(b"-----BEGIN") < 0:
+            key = decode_secret(secret, prefix, encoding)
+            if key:
+                usable.append((index, key))
     return usable
 
 

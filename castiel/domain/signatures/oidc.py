@@ -15,10 +15,10 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from .headers import Headers, read_headers
+from .headers import Headers, read_header
 from .keys import PublicKey, Secret, named, public_keys
 from .refusal import Reason, SignatureRefused
-from .schemes import OidcScheme, by_lower_case
+from .schemes import OidcScheme
 from .verification import Verification
 
 _KEY_TYPES: dict[str, type[RSAPublicKey] | type[EllipticCurvePublicKey]] = {
@@ -57,7 +57,7 @@ def verify_oidc(
 
 
 def _token(scheme: OidcScheme, headers: Headers) -> str:
-    text = read_headers(headers, by_lower_case(scheme.header))[scheme.header.lower()]
+    text = read_header(headers, scheme.header)
     # The name of an authentication scheme is case-insensitive (RFC 9110, section 11.1).
     if text[: len(scheme.prefix)].lower() != scheme.prefix.lower():
         raise SignatureRefused(Reason.MALFORMED, scheme.header)

@@ -35,7 +35,7 @@ def verify_rsa(
         raise SignatureRefused(Reason.NO_SECRET)
     envelope = open_envelope(scheme, headers, now)
     if scheme.key_id_header:
-        keys = named(keys, envelope.values[scheme.key_id_header.lower()])
+        keys = named(keys, envelope.key_id)
         if not keys:
             raise SignatureRefused(Reason.UNKNOWN_KEY, scheme.key_id_header)
     digest = digest_of(envelope.before, body, envelope.after)

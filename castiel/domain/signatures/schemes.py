@@ -7,8 +7,7 @@ A scheme holds no secret. Field names are camelCase in JSON; an unknown field is
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
-from types import MappingProxyType
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
@@ -16,7 +15,8 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from .encodings import Encoding, SecretEncoding
-from .template import Template, parse_template
+from .plan import Plan, lower
+from .template import parse_template
 from .timestamps import TimestampUnit
 
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}$")]
@@ -33,6 +33,11 @@ class _Scheme(BaseModel):
         alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, frozen=True, extra="forbid"
     )
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy, validated like any other scheme: an unchecked change must not decide whom we trust."""
+        del deep  # nothing in a scheme can be changed
+        return type(self).model_validate({**self.model_dump(exclude_unset=True), **(update or {})})
+
 
 class _Signed(_Scheme):
     """What every signature over the body shares: where it is, how it is written, what was signed."""
@@ -45,26 +50,32 @@ class _Signed(_Scheme):
     tolerance_seconds: int = Field(default=TOLERANCE_SECONDS, ge=1, le=86_400)
     id_header: HeaderName | None = None
 
-    @property
-    def base_string(self) -> Template:
-        """The template, parsed."""
-        return parse_template(self.template)
-
-    @property
-    def wanted(self) -> Mapping[str, str]:
-        """The headers to read: lower-case name → configured name."""
-        return by_lower_case(
-            self.signature_header, self.timestamp_header, self.id_header, self._key_id_header()
+    @cached_property
+    def plan(self) -> Plan:
+        """The scheme as the verification uses it."""
+        names = (self.signature_header, self.timestamp_header, self.id_header, self._key_id_header())
+        return Plan(
+            wanted={name.lower(): name for name in names if name},
+            signature=self.signature_header.lower(),
+            timestamp=lower(self.timestamp_header),
+            message_id=lower(self.id_header),
+            key_id=lower(self._key_id_header()),
+            template=parse_template(self.template),
+            prefix=self._prefix(),
+            version=self._version() or "",
         )
+
+    def _prefix(self) -> str:
+        return ""
+
+    def _version(self) -> str | None:
+        return None
 
     def _key_id_header(self) -> str | None:
         return None
 
     def _has_timestamp(self) -> bool:
         return self.timestamp_header is not None
-
-    def _has_version(self) -> bool:
-        return False
 
     @model_validator(mode="after")
     def _template_matches_its_sources(self) -> Self:
@@ -75,7 +86,7 @@ class _Signed(_Scheme):
         for name, available, source in (
             ("timestamp", self._has_timestamp(), "timestampHeader"),
             ("id", self.id_header is not None, "idHeader"),
-            ("version", self._has_version(), "version"),
+            ("version", self._version() is not None, "version"),
         ):
             if name in used and not available:
                 raise _wrong("template", f"the template uses {{{name}}} but no {source} is set")
@@ -104,7 +115,11 @@ class HmacScheme(_Symmetric):
 
     @property
     def hash(self) -> HashName:
+        """The hash inside the HMAC."""
         return "sha1" if self.algorithm == "hmac-sha1" else "sha256"
+
+    def _prefix(self) -> str:
+        return self.prefix
 
 
 class RequestSigningScheme(_Symmetric):
@@ -120,8 +135,11 @@ class RequestSigningScheme(_Symmetric):
     template: str = Field(default="{version}:{timestamp}:{body}", max_length=256)
     hash: HashName = "sha256"
 
-    def _has_version(self) -> bool:
-        return True
+    def _prefix(self) -> str:
+        return self.prefix
+
+    def _version(self) -> str | None:
+        return self.version
 
 
 class TimestampSignatureScheme(_Symmetric):
@@ -162,6 +180,9 @@ class RsaScheme(_Signed):
     prefix: Prefix = ""
     padding: Literal["pkcs1v15", "pss"] = "pkcs1v15"
     key_id_header: HeaderName | None = None
+
+    def _prefix(self) -> str:
+        return self.prefix
 
     def _key_id_header(self) -> str | None:
         return self.key_id_header
@@ -213,12 +234,6 @@ _ADAPTER: TypeAdapter[SignatureScheme] = TypeAdapter(SignatureScheme)
 def parse_scheme(data: Any) -> SignatureScheme:
     """A scheme from its JSON object. Raises pydantic's ``ValidationError``, which names the field."""
     return _ADAPTER.validate_python(data)
-
-
-@lru_cache(maxsize=256)
-def by_lower_case(*names: str | None) -> Mapping[str, str]:
-    """Header names by their lower case, the form they are looked up in."""
-    return MappingProxyType({name.lower(): name for name in names if name})
 
 
 def _wrong(field: str, message: str) -> PydanticCustomError:

@@ -15,7 +15,6 @@ from .encodings import decode_secret, encode
 from .rsa import PADDINGS, PREHASHED, digest_of
 from .schemes import (
     OidcScheme,
-    RequestSigningScheme,
     RsaScheme,
     SharedTokenScheme,
     SignatureScheme,
@@ -89,8 +88,7 @@ def sign(
 def _around(scheme: SignedScheme, stamp: str, message_id: str | None) -> tuple[bytes, bytes]:
     if scheme.id_header and not message_id:
         raise ValueError("the scheme signs an id: give a message id")
-    version = scheme.version if isinstance(scheme, RequestSigningScheme) else ""
-    around = scheme.base_string.render({"timestamp": stamp, "id": message_id or "", "version": version})
+    around = scheme.plan.template.render(message_id or "", stamp, scheme.plan.version)
     if around is None:
         raise ValueError("the message id holds the character that separates it from what follows")
     return around
@@ -98,7 +96,7 @@ def _around(scheme: SignedScheme, stamp: str, message_id: str | None) -> tuple[b
 
 def _written(scheme: SignedScheme, signature: str, stamp: str) -> str:
     if not isinstance(scheme, TimestampSignatureScheme):
-        return scheme.prefix + signature
+        return scheme.plan.prefix + signature
     entries = [f"{scheme.signature_field}{scheme.field_separator}{signature}"]
     if scheme.timestamp_field:
         entries.insert(0, f"{scheme.timestamp_field}{scheme.field_separator}{stamp}")

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from .envelope import open_envelope
-from .headers import Headers, read_headers
+from .headers import Headers, read_header
 from .keys import Secret, shared_keys
 from .refusal import Reason, SignatureRefused
-from .schemes import HashName, HmacLike, SharedTokenScheme, by_lower_case
+from .schemes import HashName, HmacLike, SharedTokenScheme
 from .verification import Verification
 
 
@@ -48,7 +48,7 @@ def verify_shared_token(
     keys = shared_keys(secrets, b"", "raw")
     if not keys:
         raise SignatureRefused(Reason.NO_SECRET)
-    text = read_headers(headers, by_lower_case(scheme.header))[scheme.header.lower()]
+    text = read_header(headers, scheme.header)
     if not text.startswith(scheme.prefix):
         raise SignatureRefused(Reason.MALFORMED, scheme.header)
     given = text[len(scheme.prefix) :].encode("ascii")

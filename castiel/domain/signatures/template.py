@@ -6,46 +6,34 @@ The body is never copied into text: a template renders to the bytes before and a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from functools import lru_cache
 from typing import NamedTuple
 
 PLACEHOLDERS = ("id", "timestamp", "version", "body")
 _TOKEN = re.compile(r"\{([^{}]*)\}")
 
 
-class Part(NamedTuple):
-    """Literal text, or the name of a value and the literal between it and the body's side of the template."""
-
-    literal: str
-    name: str | None = None
-    separator: str = ""
-
-
 class Template(NamedTuple):
-    """A parsed base-string template."""
+    """A parsed base-string template: format strings for the text on either side of the body."""
 
-    before: tuple[Part, ...]
-    after: tuple[Part, ...]
+    before: str
+    after: str
+    names: frozenset[str]
+    id_separator: str | None
 
-    @property
-    def names(self) -> frozenset[str]:
-        """The placeholders used besides the body."""
-        return frozenset(part.name for part in self.before + self.after if part.name)
+    def render(self, message_id: str, timestamp: str, version: str) -> tuple[bytes, bytes] | None:
+        """The bytes before and after the body, from ASCII values.
 
-    def render(self, values: Mapping[str, str]) -> tuple[bytes, bytes] | None:
-        """The bytes before and after the body.
-
-        ``None`` when a value holds the very literal that is to set it apart. The same signed bytes could then be read
-        as another id and another timestamp (Standard Webhooks, "Signature scheme": ids and timestamps must not
-        hold a full stop).
+        ``None`` when the id holds the very literal that is to set it apart. The same signed bytes could then be
+        read as another id and another timestamp (Standard Webhooks, "Signature scheme": an id must not hold a
+        full stop).
         """
-        before = _fill(self.before, values)
-        after = _fill(self.after, values) if self.after else b""
-        return None if before is None or after is None else (before, after)
+        if self.id_separator and self.id_separator in message_id:
+            return None
+        before = self.before.format(message_id, timestamp, version).encode("ascii")
+        after = self.after.format(message_id, timestamp, version).encode("ascii") if self.after else b""
+        return before, after
 
 
-@lru_cache(maxsize=256)
 def parse_template(text: str) -> Template:
     """Read a template. Raises ``ValueError`` saying what is wrong with it."""
     if not text.isascii():
@@ -61,32 +49,19 @@ def parse_template(text: str) -> Template:
             raise ValueError(f"uses {{{name}}} more than once")
     if "body" not in names:
         raise ValueError("must hold {body}: what is not signed can't be trusted")
-    if any(not literal for literal in literals[1:-1]):
-        raise ValueError("needs a literal between two placeholders, or one could be shifted into the other")
-    body = names.index("body")
-    before = [Part(literals[0])]
-    for name, following in zip(names[:body], literals[1:], strict=False):
-        before += [Part("", name, following), Part(following)]
-    after = [Part(literals[body + 1])]
-    for name, preceding, following in zip(
-        names[body + 1 :], literals[body + 1 :], literals[body + 2 :], strict=False
-    ):
-        after += [Part("", name, preceding), Part(following)]
-    return Template(_filled(before), _filled(after))
+    if any(not literal or literal.isdigit() for literal in literals[1:-1]):
+        raise ValueError(
+            "needs a literal, not just digits, between two placeholders: one could shift into the other"
+        )
+    before, _, after = text.format(id="{0}", timestamp="{1}", version="{2}", body="{body}").partition(
+        "{body}"
+    )
+    return Template(before, after, frozenset(names) - {"body"}, _separator("id", literals, names))
 
 
-def _filled(parts: list[Part]) -> tuple[Part, ...]:
-    return tuple(part for part in parts if part.literal or part.name)
-
-
-def _fill(parts: tuple[Part, ...], values: Mapping[str, str]) -> bytes | None:
-    pieces = []
-    for literal, name, separator in parts:
-        if name is None:
-            pieces.append(literal)
-            continue
-        value = values[name]
-        if separator in value:
-            return None
-        pieces.append(value)
-    return "".join(pieces).encode("ascii")
+def _separator(name: str, literals: list[str], names: list[str]) -> str | None:
+    """The literal between a placeholder and the body's side of the template."""
+    if name not in names:
+        return None
+    index = names.index(name)
+    return literals[index + 1] if index < names.index("body") else literals[index]

@@ -1,0 +1,29 @@
+"""The Retry-After header (RFC 9110, section 10.2.3): seconds, or a date."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+MAX_RETRY_AFTER_SECONDS = 86_400.0
+
+
+def retry_after_seconds(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+    """Seconds to wait, or ``None``. A date is measured from the answer's own ``Date``, so clocks need not agree."""
+    text = headers.get("retry-after", "").strip()
+    if not text:
+        return None
+    if text.replace(".", "", 1).isdigit():
+        return min(float(text), MAX_RETRY_AFTER_SECONDS)
+    when = _date(text)
+    since = _date(headers.get("date", "")) or now or datetime.now(UTC)
+    return None if when is None else min(max(0.0, (when - since).total_seconds()), MAX_RETRY_AFTER_SECONDS)
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,197 @@
+"""Cosmos DB: one client per process, its failures as Castiel's errors, and a typed view of a container."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+from azure.core import MatchConditions
+from azure.core.exceptions import AzureError, ServiceRequestError, ServiceResponseError
+from azure.cosmos.aio import ContainerProxy, CosmosClient
+
+from castiel.domain.model import Document
+from castiel.errors import AlreadyExists, CastielError, Conflict, NotFound, StoreUnavailable
+
+PAGE_SIZE = 100
+
+D = TypeVar("D", bound=Document)
+T = TypeVar("T")
+PartitionKey = str | list[str]
+Parameters = Mapping[str, Any]
+
+
+def translate(error: AzureError | TimeoutError) -> CastielError:
+    """Castiel's error for one of the SDK's, by status code.
+
+    https://learn.microsoft.com/rest/api/cosmos-db/http-status-codes-for-cosmosdb
+    """
+    status = getattr(error, "status_code", None)
+    if status == 404:
+        return NotFound("no such document")
+    if status == 409:
+        return AlreadyExists()
+    if status == 412:
+        return Conflict()
+    if status is None or status in (0, 408, 410, 429, 449) or status >= 500:
+        return StoreUnavailable(f"Cosmos DB: {_reason(error, status)}", retry_after=_retry_after(error))
+    return CastielError(f"Cosmos DB answered {status}; the request was refused")
+
+
+def _reason(error: AzureError | TimeoutError, status: int | None) -> str:
+    if status:
+        return f"status {status}"
+    named = isinstance(error, ServiceRequestError | ServiceResponseError)
+    return "no connection" if named else type(error).__name__
+
+
+def _retry_after(error: BaseException) -> float | None:
+    headers: Mapping[str, str] = getattr(error, "headers", None) or {}
+    milliseconds = headers.get("x-ms-retry-after-ms")
+    return float(milliseconds) / 1000 if milliseconds else None
+
+
+async def guarded(call: Awaitable[T]) -> T:
+    """Await an SDK call; raise Castiel's errors instead of the SDK's."""
+    try:
+        return await call
+    except (AzureError, TimeoutError) as error:
+        raise translate(error) from error
+
+
+class Collection(Generic[D]):
+    """A container as documents of one model."""
+
+    def __init__(
+        self, container: ContainerProxy, model: type[D], partition: Callable[[D], PartitionKey]
+    ) -> None:
+        self.container = container
+        self.model = model
+        self.partition = partition
+        self.request_charge = 0.0
+
+    def charge(self, headers: Mapping[str, Any], _: Any = None) -> None:
+        """Take note of a response's request units."""
+        self.request_charge += float(headers.get("x-ms-request-charge", 0) or 0)
+
+    async def get(self, document_id: str, partition: PartitionKey) -> D:
+        """A point read."""
+        data = await guarded(self.container.read_item(document_id, partition, response_hook=self.charge))
+        return self.model.model_validate(data)
+
+    async def find(self, document_id: str, partition: PartitionKey) -> D | None:
+        """A point read that may find nothing."""
+        try:
+            return await self.get(document_id, partition)
+        except NotFound:
+            return None
+
+    async def create(self, document: D) -> D:
+        """Write a new document."""
+        data = await guarded(self.container.create_item(self.body(document), response_hook=self.charge))
+        return self._written(document, data)
+
+    async def replace(self, document: D) -> D:
+        """Write, if nobody else did since it was read."""
+        self.partition(document)
+        data = await guarded(
+            self.container.replace_item(
+                document.id,
+                self.body(document),
+                etag=_required_etag(document),
+                match_condition=MatchConditions.IfNotModified,
+                response_hook=self.charge,
+            )
+        )
+        return self._written(document, data)
+
+    async def put(self, document: D) -> D:
+        """Write, whatever is there: for documents whose content follows from their id."""
+        self.partition(document)
+        data = await guarded(self.container.upsert_item(self.body(document), response_hook=self.charge))
+        return self._written(document, data)
+
+    async def delete(self, document: D) -> None:
+        """Delete, if nobody else wrote since it was read. What is gone already is fine."""
+        try:
+            await guarded(
+                self.container.delete_item(
+                    document.id,
+                    self.partition(document),
+                    etag=_required_etag(document),
+                    match_condition=MatchConditions.IfNotModified,
+                    response_hook=self.charge,
+                )
+            )
+        except NotFound:
+            return
+
+    async def query(
+        self, sql: str, parameters: Parameters | None = None, *, partition: PartitionKey | None = None
+    ) -> AsyncIterator[D]:
+        """Documents, streamed by pages. Without a partition it crosses all of them."""
+        async for data in self.rows(sql, parameters, partition=partition):
+            yield self.model.model_validate(data)
+
+    async def rows(
+        self, sql: str, parameters: Parameters | None = None, *, partition: PartitionKey | None = None
+    ) -> AsyncIterator[Any]:
+        """Plain values, streamed by pages."""
+        named: list[dict[str, object]] = [
+            {"name": f"@{name}", "value": v} for name, v in (parameters or {}).items()
+        ]
+        where: dict[str, Any] = {} if partition is None else {"partition_key": partition}
+        pages = self.container.query_items(
+            sql, parameters=named, max_item_count=PAGE_SIZE, response_hook=self.charge, **where
+        )
+        try:
+            async for row in pages:
+                yield row
+        except (AzureError, TimeoutError) as error:
+            raise translate(error) from error
+
+    async def value(
+        self, sql: str, parameters: Parameters | None = None, *, partition: PartitionKey | None = None
+    ) -> Any:
+        """The one value of an aggregate."""
+        async for row in self.rows(sql, parameters, partition=partition):
+            return row
+        return None
+
+    def body(self, document: D) -> dict[str, Any]:
+        """The JSON to write."""
+        return document.to_json()
+
+    @staticmethod
+    def _written(document: D, data: Mapping[str, Any]) -> D:
+        document.etag = data.get("_etag")
+        return document
+
+
+def _required_etag(document: Document) -> str:
+    if document.etag is None:
+        raise Conflict(f"{type(document).__name__}: read it before you write it")
+    return document.etag
+
+
+def in_list(name: str, values: Sequence[Any]) -> tuple[str, dict[str, Any]]:
+    """``(@k0, @k1, …)`` and its parameters, for ``IN``."""
+    parameters = {f"{name}{index}": value for index, value in enumerate(values)}
+    return f"({', '.join('@' + key for key in parameters)})", parameters
+
+
+def build_client(endpoint: str, credential: Any) -> CosmosClient:
+    """The client of this process: gateway mode over HTTPS, with the SDK's own retries kept short.
+
+    A longer outage is the worker's to wait for: it schedules the message again.
+    """
+    return CosmosClient(
+        endpoint,
+        credential,
+        retry_total=3,
+        retry_backoff_max=5,
+        retry_throttle_total=5,
+        retry_throttle_backoff_max=10,
+        connection_timeout=5,
+        read_timeout=30,
+        enable_endpoint_discovery=True,
+    )

@@ -1,0 +1,193 @@
+"""The shards container: point reads, look-ups by key, and transactional batches."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from azure.core.exceptions import AzureError
+from azure.cosmos.aio import ContainerProxy
+from azure.cosmos.exceptions import CosmosBatchOperationError
+
+from castiel.azure import cosmos_client as cosmos
+from castiel.domain.model import format_utc
+from castiel.domain.shards import Shard, shard_type_of
+from castiel.errors import AlreadyExists, CastielError, Conflict, NotFound, StoreUnavailable
+from castiel.ports.stores import SaveOutcome
+
+MAX_BATCH_OPERATIONS = 100
+MAX_BATCH_BYTES = 1_800_000
+"""Under the service's 2 MB, with room for what surrounds the bodies.
+
+https://learn.microsoft.com/azure/cosmos-db/nosql/transactional-batch
+"""
+KEYS_PER_QUERY = 100
+
+
+class CosmosShards:
+    """:class:`~castiel.ports.stores.ShardStore` on Cosmos DB."""
+
+    def __init__(self, container: ContainerProxy) -> None:
+        self._shards = cosmos.Collection(container, Shard, lambda shard: [shard.tenant_id, shard.shard_type])
+        self._container = container
+
+    @property
+    def request_charge(self) -> float:
+        return self._shards.request_charge
+
+    async def get(self, tenant_id: str, shard_id: str) -> Shard:
+        shard_type = shard_type_of(shard_id)
+        if shard_type is not None:
+            found = await self._shards.find(shard_id, [tenant_id, shard_type])
+            if found is not None:
+                return found
+        async for shard in self._shards.query(
+            "SELECT * FROM c WHERE c.id = @id", {"id": shard_id}, partition=[tenant_id]
+        ):
+            return shard
+        raise NotFound("no such shard")
+
+    async def get_many(self, tenant_id: str, shard_ids: Collection[str]) -> list[Shard]:
+        by_type: dict[str | None, list[str]] = defaultdict(list)
+        for shard_id in dict.fromkeys(shard_ids):
+            by_type[shard_type_of(shard_id)].append(shard_id)
+        found: list[Shard] = []
+        for shard_type, ids in by_type.items():
+            partition = [tenant_id] if shard_type is None else [tenant_id, shard_type]
+            for some in _chunks(ids, KEYS_PER_QUERY):
+                listed, parameters = cosmos.in_list("i", some)
+                sql = f"SELECT * FROM c WHERE c.id IN {listed}"  # noqa: S608  (parameter names only)
+                found += [shard async for shard in self._shards.query(sql, parameters, partition=partition)]
+        missing = set(shard_ids) - {shard.id for shard in found}
+        for shard_id in missing:
+            if (shard_type := shard_type_of(shard_id)) and shard_type.count("-"):
+                try:
+                    found.append(await self.get(tenant_id, shard_id))
+                except NotFound:
+                    continue
+        return found
+
+    async def by_references(self, tenant_id: str, shard_type: str, keys: Collection[str]) -> list[Shard]:
+        return await self._by_array("referenceKeys", tenant_id, shard_type, keys)
+
+    async def by_blocking_keys(
+        self, tenant_id: str, shard_type: str, keys: Collection[str], limit: int
+    ) -> list[Shard]:
+        return await self._by_array("blockingKeys", tenant_id, shard_type, keys, limit)
+
+    async def _by_array(
+        self, path: str, tenant_id: str, shard_type: str, keys: Collection[str], limit: int | None = None
+    ) -> list[Shard]:
+        found: dict[str, Shard] = {}
+        for some in _chunks(list(dict.fromkeys(keys)), KEYS_PER_QUERY):
+            listed, parameters = cosmos.in_list("k", some)
+            top = f"TOP {limit} " if limit else ""
+            sql = f"SELECT {top}VALUE c FROM c JOIN k IN c.{path} WHERE k IN {listed}"  # noqa: S608
+            async for shard in self._shards.query(sql, parameters, partition=[tenant_id, shard_type]):
+                found.setdefault(shard.id, shard)
+        return list(found.values())
+
+    async def save(self, shards: Sequence[Shard]) -> list[SaveOutcome]:
+        outcomes: dict[int, SaveOutcome] = {}
+        by_partition: dict[tuple[str, str], list[int]] = defaultdict(list)
+        for index, shard in enumerate(shards):
+            by_partition[(shard.tenant_id, shard.shard_type)].append(index)
+        for partition, indexes in by_partition.items():
+            bodies = {index: self._shards.body(shards[index]) for index in indexes}
+            for batch in _batches(indexes, bodies):
+                await self._save_batch(list(partition), batch, shards, bodies, outcomes)
+        return [outcomes[index] for index in range(len(shards))]
+
+    async def _save_batch(
+        self,
+        partition: list[str],
+        batch: list[int],
+        shards: Sequence[Shard],
+        bodies: dict[int, dict[str, Any]],
+        outcomes: dict[int, SaveOutcome],
+    ) -> None:
+        """One failed operation undoes its batch: set it apart with its error, and send the others again."""
+        while batch:
+            operations = [_operation(shards[index], bodies[index]) for index in batch]
+            try:
+                results = await self._container.execute_item_batch(
+                    operations, partition, response_hook=self._shards.charge
+                )
+            except CosmosBatchOperationError as error:
+                failed = batch.pop(error.error_index)
+                status = int(error.operation_responses[error.error_index]["statusCode"])
+                outcomes[failed] = SaveOutcome(shards[failed], _operation_error(status))
+                continue
+            except (AzureError, TimeoutError) as error:
+                raise cosmos.translate(error) from error
+            for index, result in zip(batch, results, strict=True):
+                shards[index].etag = result.get("eTag") or result["resourceBody"]["_etag"]
+                outcomes[index] = SaveOutcome(shards[index])
+            return
+
+    async def with_old_outbox(self, before: datetime) -> AsyncIterator[Shard]:
+        sql = "SELECT * FROM c WHERE c.outboxSince <= @before ORDER BY c.outboxSince"
+        async for shard in self._shards.query(sql, {"before": format_utc(before.replace(microsecond=0))}):
+            yield shard
+
+    async def changed_since(
+        self, tenant_id: str, shard_type: str, since: datetime | None
+    ) -> AsyncIterator[Shard]:
+        sql = "SELECT * FROM c WHERE c.updatedAt >= @since ORDER BY c.updatedAt"
+        moment = format_utc(since) if since else ""
+        async for shard in self._shards.query(sql, {"since": moment}, partition=[tenant_id, shard_type]):
+            yield shard
+
+    async def of_connection(
+        self, tenant_id: str, shard_type: str, connection_id: str, entity: str
+    ) -> AsyncIterator[Shard]:
+        sql = (
+            "SELECT * FROM c WHERE NOT c.deleted AND EXISTS(SELECT VALUE r FROM r IN c.references"
+            " WHERE r.connectionId = @connection AND r.entity = @entity)"
+        )
+        parameters = {"connection": connection_id, "entity": entity}
+        async for shard in self._shards.query(sql, parameters, partition=[tenant_id, shard_type]):
+            yield shard
+
+    async def count(self, tenant_id: str, shard_type: str | None = None) -> int:
+        partition = [tenant_id, shard_type] if shard_type else [tenant_id]
+        sql = "SELECT VALUE COUNT(1) FROM c WHERE c.deleted = false"
+        return int(await self._shards.value(sql, partition=partition) or 0)
+
+
+def _operation(shard: Shard, body: dict[str, Any]) -> tuple[Any, ...]:
+    if shard.etag is None:
+        return ("create", (body,))
+    return ("replace", (shard.id, body), {"if_match_etag": shard.etag})
+
+
+def _operation_error(status: int) -> CastielError:
+    if status == 409:
+        return AlreadyExists()
+    if status in (404, 412):
+        return Conflict()
+    if status in (429, 449) or status >= 500:
+        return StoreUnavailable(f"Cosmos DB: status {status}")
+    return CastielError(f"Cosmos DB refused a shard with status {status}")
+
+
+def _batches(indexes: Iterable[int], bodies: dict[int, dict[str, Any]]) -> Iterable[list[int]]:
+    batch: list[int] = []
+    size = 0
+    for index in indexes:
+        length = len(json.dumps(bodies[index], ensure_ascii=False).encode())
+        if batch and (len(batch) == MAX_BATCH_OPERATIONS or size + length > MAX_BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(index)
+        size += length
+    if batch:
+        yield batch
+
+
+def _chunks(values: Sequence[str], size: int) -> Iterable[list[str]]:
+    for start in range(0, len(values), size):
+        yield list(values[start : start + size])

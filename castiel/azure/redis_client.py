@@ -1,0 +1,162 @@
+"""Redis: one client per process, its failures as Castiel's errors, leases and marks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.exceptions import RedisError
+
+from castiel.errors import CacheUnavailable, LeaseHeld
+from castiel.ports.coordination import Lease
+
+logger = logging.getLogger(__name__)
+
+
+def build_client(url: str, *, max_connections: int = 50, credential_provider: Any = None) -> Redis:
+    """The client of this process. A blocking pool: a burst waits for a connection instead of failing."""
+    extra = {"credential_provider": credential_provider} if credential_provider else {}
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=max_connections,
+        timeout=5,
+        socket_connect_timeout=3,
+        socket_timeout=5,
+        decode_responses=True,
+        health_check_interval=30,
+        **extra,
+    )
+    return Redis(connection_pool=pool)
+
+
+async def guarded(call: Any) -> Any:
+    """Await a Redis call (the client types them as sync or async); raise Castiel's error instead of the client's."""
+    try:
+        return await call
+    except (RedisError, OSError, TimeoutError) as error:
+        raise CacheUnavailable(f"Redis: {type(error).__name__}") from error
+
+
+# A lease's fence comes from Redis' clock, so that it grows even when Redis lost its data.
+_ACQUIRE = """
+local fence = redis.call('GET', KEYS[2])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local next = math.max(now, (tonumber(fence) or 0) + 1)
+if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then
+  redis.call('SET', KEYS[2], string.format('%.0f', next), 'PX', 604800000)
+  return string.format('%.0f', next)
+end
+return false
+"""
+_RENEW = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return 0
+"""
+_RELEASE = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
+
+
+class RedisLeases:
+    """:class:`~castiel.ports.coordination.Leases` on Redis."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._acquire = redis.register_script(_ACQUIRE)
+        self._renew = redis.register_script(_RENEW)
+        self._release = redis.register_script(_RELEASE)
+
+    @asynccontextmanager
+    async def hold(self, name: str, *, seconds: float) -> AsyncIterator[Lease]:
+        keys = _lease_keys(name)
+        owner = uuid.uuid4().hex
+        milliseconds = int(seconds * 1000)
+        fence = await guarded(self._acquire(keys=keys, args=[owner, milliseconds]))
+        if not fence:
+            raise LeaseHeld(retry_after=seconds / 3)
+        lease = Lease(name, int(fence))
+        renewal = asyncio.create_task(self._keep(lease, keys[0], owner, seconds))
+        try:
+            yield lease
+        finally:
+            renewal.cancel()
+            with suppress(asyncio.CancelledError):
+                await renewal
+            try:
+                await guarded(self._release(keys=keys[:1], args=[owner]))
+            except CacheUnavailable:
+                logger.info("lease left to expire", extra={"lease": name})
+
+    async def _keep(self, lease: Lease, key: str, owner: str, seconds: float) -> None:
+        """Renew at a third of the life; when renewals fail until it is over, the lease is lost."""
+        loop = asyncio.get_running_loop()
+        safe_until = loop.time() + seconds
+        while True:
+            await asyncio.sleep(seconds / 3)
+            try:
+                asked_at = loop.time()
+                kept = await guarded(self._renew(keys=[key], args=[owner, int(seconds * 1000)]))
+            except CacheUnavailable:
+                kept = None
+            if kept:
+                safe_until = asked_at + seconds
+            elif kept == 0 or loop.time() >= safe_until - seconds / 6:
+                lease.lost = True
+                logger.warning("lease lost", extra={"lease": lease.name})
+                return
+
+    async def is_held(self, name: str) -> bool:
+        return bool(await guarded(self._redis.exists(_lease_keys(name)[0])))
+
+
+def _lease_keys(name: str) -> list[str]:
+    # The braces keep both keys in one slot of a cluster.
+    return [f"castiel:lease:{{{name}}}", f"castiel:lease:{{{name}}}:fence"]
+
+
+class RedisMarks:
+    """:class:`~castiel.ports.coordination.Marks` on Redis."""
+
+    def __init__(self, redis: Redis, prefix: str = "castiel:mark:") -> None:
+        self._redis = redis
+        self._prefix = prefix
+
+    async def put(self, key: str, value: str, *, seconds: float) -> None:
+        await guarded(self._redis.set(self._prefix + key, value, px=int(seconds * 1000)))
+
+    async def put_many(self, values: Mapping[str, str], *, seconds: float) -> None:
+        if not values:
+            return
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for key, value in values.items():
+                pipe.set(self._prefix + key, value, px=int(seconds * 1000))
+            await guarded(pipe.execute())
+
+    async def get_many(self, keys: Sequence[str]) -> dict[str, str]:
+        if not keys:
+            return {}
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.get(self._prefix + key)
+            values = await guarded(pipe.execute())
+        return {key: value for key, value in zip(keys, values, strict=True) if value is not None}
+
+    async def put_if_absent(self, key: str, value: str, *, seconds: float) -> bool:
+        return bool(
+            await guarded(self._redis.set(self._prefix + key, value, px=int(seconds * 1000), nx=True))
+        )
+
+    async def delete(self, key: str) -> None:
+        await guarded(self._redis.delete(self._prefix + key))
+
+    async def now(self) -> datetime:
+        seconds, microseconds = await guarded(self._redis.time())
+        return datetime.fromtimestamp(int(seconds), UTC).replace(microsecond=int(microseconds))

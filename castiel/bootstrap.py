@@ -1,0 +1,252 @@
+"""The one place where objects are built and handed to each other."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+
+from castiel.adapters.http import HttpPool
+from castiel.adapters.registry import ProviderRegistry, load_providers
+from castiel.adapters.urls import UrlPolicy, origin_of
+from castiel.azure import cosmos_stores as stores
+from castiel.azure.clients import AzureClients, build_clients
+from castiel.azure.cosmos_shards import CosmosShards
+from castiel.azure.event_grid import EventGridTopic, NoTopic
+from castiel.azure.key_vault import KeyVault
+from castiel.azure.redis_client import RedisLeases, RedisMarks
+from castiel.azure.redis_limits import RedisRateLimits
+from castiel.azure.service_bus import ServiceBusQueue
+from castiel.functions.sync_inbound_worker import SyncInboundWorker
+from castiel.functions.sync_outbound_worker import SyncOutboundWorker
+from castiel.functions.sync_scheduler import SyncScheduler
+from castiel.functions.token_refresher import TokenRefresher
+from castiel.functions.webhook_receiver import WebhookReceiver
+from castiel.ports.clock import Clock, SystemClock
+from castiel.ports.messaging import EventPublisher
+from castiel.services.conversion import ConversionSchemaService
+from castiel.services.credentials import SecureCredentialService
+from castiel.services.integrations import Integrations
+from castiel.services.local_changes import LocalChanges
+from castiel.services.local_limits import LocalRateLimits
+from castiel.services.outbox import Outbox
+from castiel.services.push import PushService
+from castiel.services.push_task import PushTaskService
+from castiel.services.rate_limiter import IntegrationRateLimiter
+from castiel.services.refetch import RefetchService
+from castiel.services.retries import Retries
+from castiel.services.sync_engine import BidirectionalSyncEngine
+from castiel.services.sync_tasks import SyncTaskService
+from castiel.services.webhooks import WebhookManagementService
+from castiel.settings import Settings, load_settings
+from castiel.telemetry import install_log_context
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Every container as its store."""
+
+    tasks: stores.CosmosTasks
+    results: stores.CosmosResults
+    failed_records: stores.CosmosFailedRecords
+    shards: CosmosShards
+    connections: stores.CosmosConnections
+    credentials: stores.CosmosCredentials
+    schemas: stores.CosmosSchemas
+    conflicts: stores.CosmosConflicts
+    registrations: stores.CosmosRegistrations
+    webhook_audit: stores.CosmosWebhookAudit
+    refresh_audit: stores.CosmosRefreshAudit
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the five functions, the command line and tests work with."""
+
+    settings: Settings
+    clients: AzureClients
+    http: HttpPool
+    stores: Stores
+    providers: ProviderRegistry
+    vault: KeyVault
+    inbound_queue: ServiceBusQueue
+    outbound_queue: ServiceBusQueue
+    marks: RedisMarks
+    leases: RedisLeases
+    limiter: IntegrationRateLimiter
+    credentials: SecureCredentialService
+    integrations: Integrations
+    schemas: ConversionSchemaService
+    outbox: Outbox
+    engine: BidirectionalSyncEngine
+    tasks: SyncTaskService
+    webhooks: WebhookManagementService
+    local_changes: LocalChanges
+    scheduler: SyncScheduler
+    inbound_worker: SyncInboundWorker
+    outbound_worker: SyncOutboundWorker
+    token_refresher: TokenRefresher
+    webhook_receiver: WebhookReceiver
+
+    async def aclose(self) -> None:
+        """Close all connections: for a command or a test; the Functions host never does."""
+        await self.inbound_queue.close()
+        await self.outbound_queue.close()
+        await self.http.aclose()
+        await self.clients.aclose()
+
+
+def build(
+    settings: Settings, *, clock: Clock | None = None, providers: ProviderRegistry | None = None
+) -> Services:
+    """Build everything. Call it inside the event loop that will use it."""
+    clock = clock or SystemClock()
+    providers = providers or load_providers()
+    clients = build_clients(settings)
+    database = build_stores(settings, clients)
+    http = HttpPool(_url_policy(settings), timeout=settings.provider_timeout_seconds)
+    vault = KeyVault(clients.key_vault)
+    inbound = ServiceBusQueue(clients.service_bus, settings.service_bus_queue)
+    outbound = ServiceBusQueue(clients.service_bus, settings.service_bus_queue_outbound)
+    marks = RedisMarks(clients.redis)
+    leases = RedisLeases(clients.redis)
+    events: EventPublisher = EventGridTopic(clients.event_grid) if clients.event_grid else NoTopic()
+    limiter = IntegrationRateLimiter(
+        RedisRateLimits(clients.redis),
+        LocalRateLimits(clock),
+        integration_limits={p.integration_id: p.rate_limit_per_minute for p in providers},
+        tenant_limit=settings.tenant_rate_limit_per_minute,
+        webhook_limit=settings.webhook_rate_limit_per_minute,
+    )
+    credentials = SecureCredentialService(
+        database.credentials, database.connections, vault, leases, providers, http, events, clock
+    )
+    integrations = Integrations(providers, http, credentials, limiter, clock)
+    schemas = ConversionSchemaService(database.schemas, integrations, clock)
+    outbox = Outbox(database.connections, database.shards, outbound, clock)
+    engine = BidirectionalSyncEngine(
+        database.shards,
+        schemas,
+        database.conflicts,
+        database.failed_records,
+        outbox,
+        events,
+        clock,
+        batch_size=settings.sync_batch_size,
+    )
+    ttl = timedelta(seconds=settings.sync_message_ttl_seconds)
+    tasks = SyncTaskService(database.tasks, leases, clock, message_ttl=ttl)
+    retries = Retries(
+        clock, max_retries=settings.sync_max_retries, base_seconds=settings.sync_retry_base_seconds
+    )
+    webhooks = WebhookManagementService(database.registrations, credentials, integrations, clock)
+    push = PushService(database.connections, database.shards, integrations, schemas, leases, marks, clock)
+    push_tasks = PushTaskService(
+        tasks, database.connections, database.shards, outbox, database.results, leases, clock
+    )
+    refetch = RefetchService(database.connections, integrations, engine)
+    return Services(
+        settings=settings,
+        clients=clients,
+        http=http,
+        stores=database,
+        providers=providers,
+        vault=vault,
+        inbound_queue=inbound,
+        outbound_queue=outbound,
+        marks=marks,
+        leases=leases,
+        limiter=limiter,
+        credentials=credentials,
+        integrations=integrations,
+        schemas=schemas,
+        outbox=outbox,
+        engine=engine,
+        tasks=tasks,
+        webhooks=webhooks,
+        local_changes=LocalChanges(database.shards, outbox, clock),
+        scheduler=SyncScheduler(tasks, inbound, outbound, outbox, clock, ttl=ttl),
+        inbound_worker=SyncInboundWorker(
+            tasks,
+            database.connections,
+            integrations,
+            engine,
+            database.results,
+            leases,
+            inbound,
+            retries,
+            events,
+            clock,
+            lease_seconds=settings.sync_lease_seconds,
+            time_budget_seconds=settings.sync_time_budget_seconds,
+        ),
+        outbound_worker=SyncOutboundWorker(
+            push, push_tasks, refetch, database.results, outbound, retries, clock
+        ),
+        token_refresher=TokenRefresher(
+            database.credentials,
+            credentials,
+            database.refresh_audit,
+            clock,
+            threshold=timedelta(minutes=settings.token_expiry_threshold_minutes),
+            interval=timedelta(minutes=settings.token_refresh_interval_minutes),
+            max_retries=settings.max_refresh_retries,
+        ),
+        webhook_receiver=WebhookReceiver(
+            webhooks,
+            limiter,
+            inbound,
+            outbound,
+            database.webhook_audit,
+            marks,
+            clock,
+            max_body_bytes=settings.webhook_max_body_bytes,
+        ),
+    )
+
+
+def build_stores(settings: Settings, clients: AzureClients) -> Stores:
+    """The stores over the database's containers."""
+    database = clients.cosmos.get_database_client(settings.cosmos_database)
+    container = database.get_container_client
+    results = container(settings.sync_results_container)
+    return Stores(
+        tasks=stores.CosmosTasks(container(settings.cosmos_container)),
+        results=stores.CosmosResults(results),
+        failed_records=stores.CosmosFailedRecords(results),
+        shards=CosmosShards(container("shards")),
+        connections=stores.CosmosConnections(container("connections")),
+        credentials=stores.CosmosCredentials(container(settings.credentials_container)),
+        schemas=stores.CosmosSchemas(container("conversion-schemas")),
+        conflicts=stores.CosmosConflicts(container("conflicts")),
+        registrations=stores.CosmosRegistrations(container("webhooks")),
+        webhook_audit=stores.CosmosWebhookAudit(container("webhook-audit")),
+        refresh_audit=stores.CosmosRefreshAudit(container("token-refresh")),
+    )
+
+
+def _url_policy(settings: Settings) -> UrlPolicy:
+    if settings.castiel_sandbox_url is None:
+        return UrlPolicy()
+    return UrlPolicy(frozenset({origin_of(settings.castiel_sandbox_url)}))
+
+
+class Application:
+    """The services of a Functions worker: settings checked at import, the rest built at the first await, once.
+
+    The worker has no start-up hook, and async clients belong to its one loop.
+    """
+
+    def __init__(self) -> None:
+        self._settings = load_settings()
+        self._services: Services | None = None
+        self._lock = asyncio.Lock()
+
+    async def services(self) -> Services:
+        """The services, built at the first call."""
+        if self._services is None:
+            async with self._lock:
+                if self._services is None:
+                    install_log_context()
+                    self._services = build(self._settings)
+        return self._services

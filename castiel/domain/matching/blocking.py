@@ -1,0 +1,58 @@
+"""Blocking keys: what a record is looked up by, so that only likely pairs are ever compared."""
+
+from __future__ import annotations
+
+import hashlib
+from itertools import islice, product
+
+from castiel.domain.matching.rules import BlockingRule, KeyPart, MatchRules
+from castiel.domain.matching.values import Fields, normalise, texts, with_derived
+
+KEY_LENGTH = 24
+"""No key is longer, in characters."""
+
+_HASH_BYTES = 7
+_MAX_VALUES = 8
+
+
+def blocking_keys(fields: Fields, rules: MatchRules) -> list[str]:
+    """The record's keys, at most ``rules.max_keys``; the same for the same values, in every process.
+
+    A key is its rule's name and a hash: short, uniform, and free of personal data in query logs. Earlier rules
+    come first where there are too many.
+    """
+    complete = with_derived(fields, rules.derive)
+    keys: dict[str, None] = {}
+    for rule in rules.blocking:
+        keys.update(dict.fromkeys(_keys_of(complete, rule)))
+    return list(keys)[: rules.max_keys]
+
+
+def _keys_of(fields: Fields, rule: BlockingRule) -> list[str]:
+    alternatives = []
+    for part in rule.parts:
+        values = _values_of(fields, part)
+        if not values:
+            return []
+        alternatives.append(values)
+    return [_key(rule.name, combination) for combination in islice(product(*alternatives), rule.max_keys)]
+
+
+def _values_of(fields: Fields, part: KeyPart) -> list[str]:
+    if not part.together:
+        values = (
+            normalise(value, part.functions) for value in islice(texts(fields, part.fields), _MAX_VALUES)
+        )
+        return sorted(set(filter(None, values)))
+    codes = []
+    for path in part.fields:
+        code = next((c for v in texts(fields, (path,)) if (c := normalise(v, part.functions))), "")
+        if not code:
+            return []
+        codes.append(code)
+    return [" ".join(sorted(codes))]
+
+
+def _key(name: str, parts: tuple[str, ...]) -> str:
+    digest = hashlib.blake2b("\x1f".join(parts).encode(), digest_size=_HASH_BYTES)
+    return f"{name}:{digest.hexdigest()}"

@@ -1,0 +1,175 @@
+"""Shards: a company's records as Castiel stores them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field
+
+from castiel.domain.messages import Operation
+from castiel.domain.model import Document, Model, UtcDatetime, UtcSecond
+
+LOCAL = "local"
+"""The origin of a field that was set here, not by a connection."""
+
+
+class ShardKind(StrEnum):
+    """A primary shard is the record; a derived one was made from it."""
+
+    PRIMARY = "primary"
+    DERIVED = "derived"
+
+
+class FieldOrigin(Model):
+    """Who set a field last: ``local`` or a connection's id, when, and in which execution."""
+
+    source: str
+    at: UtcDatetime
+    execution_id: str | None = None
+
+
+class ExternalReference(Model):
+    """Where a shard lives outside, and what both sides last agreed on.
+
+    ``base`` holds shard fields (already converted); ``parked`` the external values of fields that wait for a
+    person (see :mod:`castiel.domain.conflicts`). ``content_hash`` is the hash of the external record as
+    last seen, to recognise what is fetched twice. ``version`` is the provider's own (an ETag), where it has one.
+    """
+
+    integration_id: str
+    connection_id: str
+    entity: str
+    external_id: str
+    base: dict[str, Any] = Field(default_factory=dict)
+    parked: dict[str, Any] = Field(default_factory=dict)
+    content_hash: str | None = None
+    version: str | None = None
+    modified_at: UtcDatetime | None = None
+    deleted: bool = False
+    pushed_at: UtcDatetime | None = None
+    pulled_at: UtcDatetime | None = None
+
+    @property
+    def key(self) -> str:
+        """What the reference is looked up by."""
+        return reference_key(self.connection_id, self.entity, self.external_id)
+
+
+class OutboxEntry(Model):
+    """A connection that still has to be told of a change of this shard."""
+
+    id: str
+    connection_id: str
+    integration_id: str
+    entity: str
+    operation: Operation
+    changed_fields: list[str] = Field(default_factory=list)
+    correlation_id: str
+    since: UtcDatetime
+    sent_at: UtcDatetime | None = None
+
+
+class ShardLink(Model):
+    """A relation to another shard: ``derived`` from here, or ``primary`` of this one."""
+
+    relation: str
+    shard_id: str
+    shard_type: str
+
+
+class Shard(Document):
+    """A document of the ``shards`` container, in the partition (tenantId, shardType)."""
+
+    tenant_id: str
+    shard_type: str
+    kind: ShardKind = ShardKind.PRIMARY
+    fields: dict[str, Any] = Field(default_factory=dict)
+    field_origins: dict[str, FieldOrigin] = Field(default_factory=dict)
+    references: list[ExternalReference] = Field(default_factory=list)
+    reference_keys: list[str] = Field(default_factory=list)
+    blocking_keys: list[str] = Field(default_factory=list)
+    links: list[ShardLink] = Field(default_factory=list)
+    outbox: list[OutboxEntry] = Field(default_factory=list)
+    outbox_since: UtcSecond | None = None
+    deleted: bool = False
+    deleted_at: UtcDatetime | None = None
+    created_at: UtcDatetime
+    updated_at: UtcDatetime
+    created_in: str | None = None
+    updated_in: str | None = None
+
+    def reference(
+        self, connection_id: str, entity: str, external_id: str | None = None
+    ) -> ExternalReference | None:
+        """The reference to one connection's entity (and record), if the shard has it."""
+        for reference in self.references:
+            if reference.connection_id == connection_id and reference.entity == entity:
+                if external_id is None or reference.external_id == external_id:
+                    return reference
+        return None
+
+    def put_reference(self, reference: ExternalReference) -> None:
+        """Add a reference, or replace the one to the same record; keeps ``reference_keys`` in step."""
+        self.references = [r for r in self.references if r.key != reference.key] + [reference]
+        self.reference_keys = [r.key for r in self.references]
+
+    def drop_reference(self, key: str) -> None:
+        """Forget a reference; keeps ``reference_keys`` in step."""
+        self.references = [r for r in self.references if r.key != key]
+        self.reference_keys = [r.key for r in self.references]
+
+    def set_fields(
+        self, values: Mapping[str, Any], source: str, at: datetime, execution_id: str | None
+    ) -> None:
+        """Set fields and remember who set them."""
+        for name, value in values.items():
+            self.fields[name] = value
+            self.field_origins[name] = FieldOrigin(source=source, at=at, execution_id=execution_id)
+        self.updated_at = at
+        self.updated_in = execution_id
+
+    def announce(self, entry: OutboxEntry) -> None:
+        """Mark that a connection has to be told. What still waits for the same connection is superseded."""
+        waiting = [
+            e for e in self.outbox if e.connection_id == entry.connection_id and e.entity == entry.entity
+        ]
+        for old in waiting:
+            if old.operation is Operation.CREATE and entry.operation is Operation.UPDATE:
+                entry.operation = Operation.CREATE
+            entry.changed_fields = sorted({*old.changed_fields, *entry.changed_fields})
+        self.outbox = [e for e in self.outbox if e not in waiting] + [entry]
+        self._date_outbox()
+
+    def settle(self, entry_ids: set[str]) -> None:
+        """Clear outbox entries whose change has arrived (or was given up and recorded)."""
+        self.outbox = [e for e in self.outbox if e.id not in entry_ids]
+        self._date_outbox()
+
+    def _date_outbox(self) -> None:
+        self.outbox_since = min((e.since for e in self.outbox), default=None)
+        if self.outbox_since is not None:
+            self.outbox_since = self.outbox_since.replace(microsecond=0)
+
+
+def reference_key(connection_id: str, entity: str, external_id: str) -> str:
+    """The look-up key of an external reference."""
+    return f"{connection_id}|{entity}|{external_id}"
+
+
+def shard_id_for(shard_type: str, connection_id: str, entity: str, external_id: str) -> str:
+    """The id of the shard that an external record makes when it is new.
+
+    Deterministic: two workers that meet the same new record create the same document, and one of them fails.
+    """
+    digest = hashlib.sha256(reference_key(connection_id, entity, external_id).encode()).hexdigest()
+    return f"{shard_type}-{digest[:32]}"
+
+
+def shard_type_of(shard_id: str) -> str | None:
+    """The type a shard's id begins with, or ``None`` for an id of another form."""
+    prefix, _, rest = shard_id.rpartition("-")
+    return prefix if prefix and rest else None

@@ -1,0 +1,127 @@
+"""Webhooks: the endpoint issued to a connection, what arrives there, and the record of each delivery."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Any
+
+from pydantic import Field
+
+from castiel.domain.messages import Operation
+from castiel.domain.model import Document, UtcDatetime
+
+AUDIT_TTL_SECONDS = 2_592_000
+
+
+class WebhookAction(StrEnum):
+    """What an event does: tell the other connections too, pull into our own shard only, or nothing."""
+
+    PROPAGATE = "propagate"
+    PULL = "pull"
+    NONE = "none"
+
+
+class Registration(Document):
+    """A document of the ``webhooks`` container, in the partition of its own id.
+
+    ``scheme`` is a preset's name (``github``) or a whole signature scheme. ``secret_names`` are Key Vault
+    secrets, newest first: more than one while a rotation overlaps.
+    """
+
+    tenant_id: str
+    integration_id: str
+    connection_id: str
+    scheme: str | dict[str, Any]
+    secret_names: list[str] = Field(default_factory=list)
+    events: list[str] = Field(default_factory=lambda: ["*"])
+    action: WebhookAction = WebhookAction.PROPAGATE
+    enabled: bool = True
+    rate_limit_per_minute: int | None = None
+    max_body_bytes: int | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+    created_at: UtcDatetime | None = None
+
+    def wants(self, event_type: str) -> bool:
+        """Whether an event of this type matches one of the registration's patterns (``contact.*``)."""
+        return any(fnmatchcase(event_type, pattern) for pattern in self.events)
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookRequest:
+    """A delivery as it came in: the raw body untouched, header names in lower case."""
+
+    registration_id: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    source_ip: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookResponse:
+    """What the sender is told."""
+
+    status: int
+    body: dict[str, Any]
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookEvent:
+    """What a provider announced about one record.
+
+    ``external_id`` is ``None`` for an event about no record. ``own_write``: the provider marks it as ours.
+    ``lifecycle`` names an event about the connection itself (``revoked``, ``suspended``), which is no change.
+    """
+
+    event_type: str
+    entity: str | None = None
+    external_id: str | None = None
+    operation: Operation | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    changed_fields: tuple[str, ...] = ()
+    occurred_at: datetime | None = None
+    own_write: bool = False
+    lifecycle: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A parsed delivery: its id at the provider, and the events it carries (usually one)."""
+
+    delivery_id: str
+    events: tuple[WebhookEvent, ...]
+
+
+class WebhookAudit(Document):
+    """A document of the ``webhook-audit`` container, in the partition (registrationId, receivedOn)."""
+
+    registration_id: str
+    received_on: str
+    received_at: UtcDatetime
+    tenant_id: str | None = None
+    delivery_id: str | None = None
+    event_type: str | None = None
+    entity_id: str | None = None
+    verified: bool = False
+    queued: bool = False
+    duplicate: bool = False
+    status: int = 0
+    reason: str | None = None
+    duration: int = 0
+    """Milliseconds."""
+    source_ip: str | None = None
+    correlation_id: str | None = None
+    pending_messages: list[dict[str, Any]] = Field(default_factory=list)
+    """What could not be queued yet, while Service Bus is down: the sweep sends it."""
+    ttl: int = AUDIT_TTL_SECONDS
+
+
+def delivery_key(registration_id: str, delivery_id: str) -> str:
+    """A short id, safe in a message id and a document id, for one delivery of one registration."""
+    return hashlib.sha256(f"{registration_id}\x00{delivery_id}".encode()).hexdigest()[:40]

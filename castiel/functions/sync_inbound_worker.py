@@ -1,0 +1,301 @@
+"""SyncInboundWorker: one connection's records, page by page, each page stored before its cursor is."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from castiel import telemetry
+from castiel.adapters.base import Adapter, Page
+from castiel.domain.connections import Connection, EntitySync
+from castiel.domain.messages import SyncMessage, parse_inbound
+from castiel.domain.results import SyncResult, SyncStatus
+from castiel.domain.retry import RetryIn
+from castiel.domain.tasks import EntityCheckpoint, Progress, SyncTask
+from castiel.errors import (
+    CastielError,
+    ConnectionPaused,
+    CursorExpired,
+    LeaseHeld,
+    LeaseLost,
+    NotFound,
+    ProviderRateLimited,
+    RateLimited,
+)
+from castiel.ports.clock import Clock
+from castiel.ports.coordination import Lease, Leases
+from castiel.ports.messaging import Event, EventPublisher, Queue, ReceivedMessage
+from castiel.ports.stores import ConnectionStore, ResultStore
+from castiel.services.integrations import Integrations
+from castiel.services.retries import Retries, message_json
+from castiel.services.sync_engine import BidirectionalSyncEngine
+from castiel.services.sync_tasks import SyncTaskService, connection_lease
+
+logger = logging.getLogger(__name__)
+
+
+class TimeBudgetSpent(Exception):
+    """The run has worked long enough for one invocation."""
+
+
+@dataclass
+class _Run:
+    """One invocation's work on one execution."""
+
+    message: SyncMessage
+    connection: Connection
+    lease: Lease
+    deadline: float
+    task: SyncTask
+    pages: int = 0
+
+
+class SyncInboundWorker:
+    """Handles a message of ``sync-inbound``. What it can't finish it continues by a message of its own."""
+
+    def __init__(
+        self,
+        tasks: SyncTaskService,
+        connections: ConnectionStore,
+        integrations: Integrations,
+        engine: BidirectionalSyncEngine,
+        results: ResultStore,
+        leases: Leases,
+        queue: Queue,
+        retries: Retries,
+        events: EventPublisher,
+        clock: Clock,
+        *,
+        lease_seconds: float,
+        time_budget_seconds: float,
+    ) -> None:
+        self._tasks = tasks
+        self._connections = connections
+        self._integrations = integrations
+        self._engine = engine
+        self._results = results
+        self._leases = leases
+        self._queue = queue
+        self._retries = retries
+        self._events = events
+        self._clock = clock
+        self._lease_seconds = lease_seconds
+        self._budget = time_budget_seconds
+
+    async def handle(self, received: ReceivedMessage) -> None:
+        """Raises :class:`~castiel.errors.InvalidMessage`, and what is unexpected: the host then abandons it."""
+        message = parse_inbound(received.body)
+        with telemetry.log_context(
+            function="SyncInboundWorker",
+            correlationId=message.correlation_id,
+            tenantId=message.tenant_id,
+            connectionId=message.connection_id,
+            integrationId=message.integration_id,
+        ):
+            name = connection_lease(message.tenant_id, message.connection_id)
+            try:
+                async with self._leases.hold(name, seconds=self._lease_seconds) as lease:
+                    await self._work(received, message, lease)
+            except LeaseHeld as error:
+                await self._put_back(
+                    received, error.retry_after or self._lease_seconds, received.attempt, "lease_held"
+                )
+            except CastielError as error:
+                await self._retry_or_raise(received, error)
+
+    async def _retry_or_raise(self, received: ReceivedMessage, error: CastielError) -> None:
+        """What failed outside of an execution: our own stores, mostly."""
+        decision = self._retries.decide(error, received.attempt)
+        if not isinstance(decision, RetryIn):
+            raise error
+        await self._put_back(received, decision.delay, decision.attempt, error.code)
+
+    async def _work(self, received: ReceivedMessage, message: SyncMessage, lease: Lease) -> None:
+        if message.task_id is None:
+            await self._pull_records(message)
+            return
+        task = await self._tasks.begin(message, lease.fence)
+        if task is None:
+            return
+        deadline = self._clock.monotonic() + self._budget
+        try:
+            connection = await self._connections.get(message.tenant_id, message.connection_id)
+        except NotFound:
+            await self._finish(
+                received, task, ConnectionPaused(f"connection {message.connection_id}: it is gone")
+            )
+            return
+        run = _Run(message, connection, lease, deadline, task)
+        try:
+            await self._pull_all(run)
+        except TimeBudgetSpent:
+            await self._tasks.heartbeat(run.task)
+            await self._put_back(received, 0.0, received.attempt, "time_budget")
+        except (RateLimited, ProviderRateLimited, LeaseLost) as error:
+            await self._continue_later(received, run, error)
+        except CastielError as error:
+            await self._fail(received, run, error)
+        else:
+            await self._finish(received, run.task, None)
+
+    async def _pull_all(self, run: _Run) -> None:
+        adapter = self._integrations.adapter(run.connection)
+        for entity in _entities(run.connection, run.task):
+            if entity.entity in (run.task.progress or Progress()).entities_done:
+                continue
+            await self._pull_entity(run, adapter, entity)
+            run.task = await self._tasks.entity_done(run.task, entity.entity)
+
+    async def _pull_entity(self, run: _Run, adapter: Adapter, entity: EntitySync) -> None:
+        checkpoint = run.task.checkpoints.get(entity.entity) or EntityCheckpoint()
+        try:
+            await self._pull_pages(run, adapter, entity, checkpoint)
+        except CursorExpired:
+            logger.warning("cursor expired: full pass", extra={"entity": entity.entity})
+            await self._pull_pages(run, adapter, entity, EntityCheckpoint())
+
+    async def _pull_pages(
+        self, run: _Run, adapter: Adapter, entity: EntitySync, checkpoint: EntityCheckpoint
+    ) -> None:
+        context = await self._engine.context(run.connection, entity, run.message.correlation_id)
+        async with aclosing(prefetch(adapter.fetch(entity.entity, checkpoint.cursor))) as pages:
+            async for page in pages:
+                _ensure_lease(run.lease)
+                done = await self._engine.pull(context, page.records)
+                done.pages = 1
+                _ensure_lease(run.lease)
+                run.task = await self._tasks.checkpoint(
+                    run.task, entity.entity, EntityCheckpoint(cursor=page.cursor), done
+                )
+                run.pages += 1
+                telemetry.count(
+                    "inbound_records", done.records_processed, integration=run.message.integration_id
+                )
+                if not page.last and self._clock.monotonic() >= run.deadline:
+                    raise TimeBudgetSpent
+
+    async def _pull_records(self, message: SyncMessage) -> None:
+        """A targeted pull: these records, as they are now."""
+        connection = await self._connections.get(message.tenant_id, message.connection_id)
+        entity = connection.entity(message.entity or "")
+        if entity is None or not entity.pulls:
+            logger.info("message dropped: the connection doesn't pull this entity")
+            return
+        adapter = self._integrations.adapter(connection)
+        found = await adapter.get(entity.entity, message.external_ids)
+        context = await self._engine.context(connection, entity, message.correlation_id)
+        await self._engine.pull(context, list(found.values()))
+
+    async def _continue_later(self, received: ReceivedMessage, run: _Run, error: CastielError) -> None:
+        """A limit, not a failure: what was done is saved, the rest waits. It counts as a try only without progress."""
+        if isinstance(error, LeaseLost):
+            # Whoever has the lease now goes on with the execution; this message looks again later.
+            await self._put_back(received, self._lease_seconds, received.attempt, error.code)
+            return
+        run.task = await self._tasks.heartbeat(run.task)
+        if isinstance(error, RateLimited) or run.pages:
+            delay = max(error.retry_after or 0.0, 1.0)
+            await self._put_back(received, delay, 0 if run.pages else received.attempt, error.code)
+            return
+        await self._fail(received, run, error)
+
+    async def _fail(self, received: ReceivedMessage, run: _Run, error: CastielError) -> None:
+        attempt = 0 if run.pages else received.attempt
+        decision = self._retries.decide(error, attempt)
+        if isinstance(decision, RetryIn):
+            run.task = await self._tasks.heartbeat(run.task)
+            await self._put_back(received, decision.delay, decision.attempt, error.code)
+            return
+        await self._finish(received, run.task, error)
+
+    async def _finish(self, received: ReceivedMessage, task: SyncTask, error: CastielError | None) -> None:
+        result = self._result(received, task, error)
+        await self._results.put(result)
+        await self._tasks.finish(task, result.id, error, received.attempt)
+        outcome = "failure" if error else "success"
+        telemetry.count(f"inbound_worker_{outcome}", integration=task.integration_id)
+        telemetry.record("inbound_worker_duration_ms", result.duration, integration=task.integration_id)
+        log = logger.error if error else logger.info
+        log(
+            "sync %s",
+            result.status.value,
+            extra={"taskId": task.id, "resultId": result.id, "recordsProcessed": result.records_processed},
+        )
+        await self._events.publish(
+            Event(
+                "castiel.sync.failed" if error else "castiel.sync.completed",
+                f"tasks/{task.id}",
+                {"taskId": task.id, "resultId": result.id, "status": result.status.value},
+                task.tenant_id,
+                task.execution_id,
+            )
+        )
+
+    def _result(self, received: ReceivedMessage, task: SyncTask, error: CastielError | None) -> SyncResult:
+        """One per execution: its id and date follow from the execution, so writing it again replaces it."""
+        progress = task.progress or Progress()
+        started = task.started_at or self._clock.now()
+        if error is not None:
+            status = SyncStatus.FAILED
+        else:
+            status = SyncStatus.PARTIAL if progress.records_failed else SyncStatus.SUCCESS
+        return SyncResult(
+            id=f"result-{task.execution_id}",
+            integration_id=task.integration_id,
+            tenant_id=task.tenant_id,
+            connection_id=task.connection_id,
+            task_id=task.id,
+            correlation_id=task.execution_id,
+            status=status,
+            records_processed=progress.records_processed,
+            records_created=progress.records_created,
+            records_updated=progress.records_updated,
+            records_deleted=progress.records_deleted,
+            records_unchanged=progress.records_unchanged,
+            records_failed=progress.records_failed,
+            conflicts_detected=progress.conflicts_detected,
+            conflicts_resolved=progress.conflicts_resolved,
+            errors=progress.errors,
+            duration=max(0, int((self._clock.now() - started).total_seconds() * 1000)),
+            executed_at=started,
+            metadata={
+                "pages": progress.pages,
+                "shardsWritten": progress.shards_written,
+                "requestCharge": round(progress.request_charge, 2),
+            },
+            error_code=error.code if error else None,
+            error_message=str(error) if error else None,
+            retryable=error.retryable if error else None,
+            attempt=received.attempt if error else None,
+            given_up_message=message_json(received) if error else None,
+        )
+
+    async def _put_back(self, received: ReceivedMessage, delay: float, attempt: int, reason: str) -> None:
+        await self._retries.put_back(self._queue, received, delay=delay, attempt=attempt, reason=reason)
+
+
+def _entities(connection: Connection, task: SyncTask) -> list[EntitySync]:
+    return [e for e in connection.entities if e.pulls and (not task.entities or e.entity in task.entities)]
+
+
+def _ensure_lease(lease: Lease) -> None:
+    if lease.lost:
+        raise LeaseLost
+
+
+async def prefetch(pages: AsyncIterator[Page]) -> AsyncGenerator[Page, None]:
+    """The same pages, the next one being fetched while this one is processed."""
+    following = asyncio.ensure_future(anext(pages, None))
+    try:
+        while (page := await following) is not None:
+            following = asyncio.ensure_future(anext(pages, None))
+            yield page
+    finally:
+        if not following.done():
+            following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        if isinstance(pages, AsyncGenerator):
+            await pages.aclose()

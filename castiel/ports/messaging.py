@@ -1,0 +1,71 @@
+"""Queues and events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class QueueMessage:
+    """A message to send. ``message_id`` decides what counts as a duplicate within the queue's window.
+
+    ``due``: when it becomes visible (now with ``None``). ``properties``: the application properties.
+    """
+
+    message_id: str
+    body: str
+    correlation_id: str
+    due: datetime | None = None
+    time_to_live: timedelta | None = None
+    properties: Mapping[str, str | int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedMessage:
+    """A message as a trigger hands it over."""
+
+    body: bytes
+    message_id: str
+    correlation_id: str | None = None
+    delivery_count: int = 0
+    enqueued_at: datetime | None = None
+    properties: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def attempt(self) -> int:
+        """How many tries ended in a retryable failure before this one."""
+        value = self.properties.get("attempt", 0)
+        return int(value) if isinstance(value, int | float) or str(value).isdigit() else 0
+
+
+class Queue(Protocol):
+    """One queue."""
+
+    name: str
+
+    async def send(self, messages: Sequence[QueueMessage]) -> None:
+        """Send all, in as few batches as the queue's size limits allow; durable when it returns.
+
+        Raises :class:`~castiel.errors.QueueUnavailable` (some may have been sent) or
+        :class:`~castiel.errors.MessageTooLarge` (that message was not; those before it were).
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A CloudEvent. ``data`` holds no secret and no record's values."""
+
+    type: str
+    subject: str
+    data: Mapping[str, Any]
+    tenant_id: str
+    correlation_id: str | None = None
+
+
+class EventPublisher(Protocol):
+    """Tells whoever listens. Nothing depends on it, so a failure is logged, never raised."""
+
+    async def publish(self, event: Event) -> None: ...

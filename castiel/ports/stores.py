@@ -1,0 +1,189 @@
+"""Documents. Every method raises :class:`~castiel.errors.StoreUnavailable` when the store doesn't answer.
+
+``replace`` and ``delete`` are conditional on the ETag that the document was read with, and raise
+:class:`~castiel.errors.Conflict` when somebody else wrote meanwhile; what they return carries the new ETag.
+``create`` raises :class:`~castiel.errors.AlreadyExists`. ``get`` raises :class:`~castiel.errors.NotFound`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from castiel.domain.connections import Connection
+from castiel.domain.conversion import ConversionSchema
+from castiel.domain.credentials import Credential
+from castiel.domain.failures import FailedRecord
+from castiel.domain.parked import ParkedConflict
+from castiel.domain.results import PushResult, RefreshAudit, SyncResult
+from castiel.domain.shards import Shard
+from castiel.domain.tasks import Priority, SyncTask
+from castiel.domain.webhooks import Registration, WebhookAudit
+
+
+class TaskStore(Protocol):
+    """``sync-tasks``."""
+
+    async def get(self, tenant_id: str, task_id: str) -> SyncTask: ...
+    async def create(self, task: SyncTask) -> SyncTask: ...
+    async def replace(self, task: SyncTask) -> SyncTask: ...
+    async def delete(self, task: SyncTask) -> None: ...
+
+    def due(self, now: datetime, priority: Priority) -> AsyncIterator[SyncTask]:
+        """Enabled tasks that are pending, or whose time has come and that nothing works on; streamed."""
+
+    def unfinished(self) -> AsyncIterator[SyncTask]:
+        """Tasks that are queued or processing; streamed."""
+
+    async def count_disabled_due(self, now: datetime) -> int:
+        """How many tasks would be due if they were enabled."""
+
+    def of_tenant(self, tenant_id: str) -> AsyncIterator[SyncTask]:
+        """All tasks of a tenant; streamed."""
+
+
+class ResultStore(Protocol):
+    """``sync-results``. Writing a result with the same id and date again replaces it."""
+
+    async def put(self, result: SyncResult | PushResult) -> None: ...
+    async def put_many(self, results: Sequence[SyncResult | PushResult]) -> None: ...
+    def of_tenant(self, tenant_id: str, since: datetime) -> AsyncIterator[SyncResult | PushResult]:
+        """A tenant's results since a moment, newest first; streamed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SaveOutcome:
+    """What became of one shard in a batch: ``error`` is Conflict or AlreadyExists, or ``None``."""
+
+    shard: Shard
+    error: Exception | None = None
+
+
+class ShardStore(Protocol):
+    """``shards``. The partition is (tenantId, shardType)."""
+
+    async def get(self, tenant_id: str, shard_id: str) -> Shard:
+        """One shard by id: a point read when the id begins with its type, else one query in the tenant."""
+
+    async def get_many(self, tenant_id: str, shard_ids: Collection[str]) -> list[Shard]:
+        """Those of the shards that exist, in any order, in as few calls as can be."""
+
+    async def by_references(self, tenant_id: str, shard_type: str, keys: Collection[str]) -> list[Shard]:
+        """The shards that hold any of these reference keys; one query per 100 keys."""
+
+    async def by_blocking_keys(
+        self, tenant_id: str, shard_type: str, keys: Collection[str], limit: int
+    ) -> list[Shard]:
+        """Candidates for duplicates: at most ``limit`` shards that hold any of these keys."""
+
+    async def save(self, shards: Sequence[Shard]) -> list[SaveOutcome]:
+        """Write shards of one partition in transactional batches, each conditional on its own ETag.
+
+        New ones (no ETag) are created. One conflict doesn't spoil the others: it is reported, the rest is saved.
+        """
+
+    def with_old_outbox(self, before: datetime) -> AsyncIterator[Shard]:
+        """Shards whose outbox has waited since before a moment; streamed, all tenants."""
+
+    def changed_since(self, tenant_id: str, shard_type: str, since: datetime | None) -> AsyncIterator[Shard]:
+        """Shards of a partition that changed since a moment, oldest change first; streamed."""
+
+    def of_connection(
+        self, tenant_id: str, shard_type: str, connection_id: str, entity: str
+    ) -> AsyncIterator[Shard]:
+        """Live shards with a reference to one connection's entity; streamed."""
+
+    async def count(self, tenant_id: str, shard_type: str | None = None) -> int:
+        """How many shards a tenant has (of a type), deleted ones not counted."""
+
+    @property
+    def request_charge(self) -> float:
+        """Request units spent by this process on shards so far."""
+
+
+class ConnectionStore(Protocol):
+    """``connections``."""
+
+    async def get(self, tenant_id: str, connection_id: str) -> Connection: ...
+    async def create(self, connection: Connection) -> Connection: ...
+    async def replace(self, connection: Connection) -> Connection: ...
+    async def delete(self, connection: Connection) -> None: ...
+    async def of_tenant(self, tenant_id: str) -> list[Connection]:
+        """All connections of a tenant."""
+
+    async def by_credential(self, tenant_id: str, credential_id: str) -> list[Connection]:
+        """The connections that authenticate with a credential."""
+
+
+class CredentialStore(Protocol):
+    """``credentials``: metadata only."""
+
+    async def get(self, tenant_id: str, credential_id: str) -> Credential: ...
+    async def create(self, credential: Credential) -> Credential: ...
+    async def replace(self, credential: Credential) -> Credential: ...
+    async def delete(self, credential: Credential) -> None: ...
+    def expiring(self, check_time: datetime) -> AsyncIterator[Credential]:
+        """``type='oauth2' AND expiryTime <= check_time AND enabled``, soonest first; streamed, all tenants."""
+
+    def of_tenant(self, tenant_id: str) -> AsyncIterator[Credential]:
+        """All credentials of a tenant; streamed."""
+
+
+class SchemaStore(Protocol):
+    """``conversion-schemas``."""
+
+    async def get(self, tenant_id: str, schema_id: str) -> ConversionSchema: ...
+    async def put(self, schema: ConversionSchema) -> ConversionSchema: ...
+
+
+class ConflictStore(Protocol):
+    """``conflicts``: parked conflicts and possible duplicates."""
+
+    async def get(self, tenant_id: str, conflict_id: str) -> ParkedConflict: ...
+    async def put(self, conflict: ParkedConflict) -> None:
+        """Park; parking the same conflict again changes nothing but its values."""
+
+    async def delete(self, tenant_id: str, conflict_id: str) -> None: ...
+    def of_tenant(self, tenant_id: str) -> AsyncIterator[ParkedConflict]: ...
+
+
+class FailedRecordStore(Protocol):
+    """Records that failed on their own, whole, for replay (kept in ``sync-results``)."""
+
+    async def put_many(self, records: Sequence[FailedRecord]) -> None: ...
+    async def delete(self, record: FailedRecord) -> None: ...
+    def of_tenant(self, tenant_id: str) -> AsyncIterator[FailedRecord]: ...
+
+
+class RegistrationStore(Protocol):
+    """``webhooks``: looked up by id alone."""
+
+    async def get(self, registration_id: str) -> Registration: ...
+    async def create(self, registration: Registration) -> Registration: ...
+    async def replace(self, registration: Registration) -> Registration: ...
+    async def delete(self, registration: Registration) -> None: ...
+    def of_tenant(self, tenant_id: str) -> AsyncIterator[Registration]: ...
+
+
+class WebhookAuditStore(Protocol):
+    """``webhook-audit``."""
+
+    async def put(self, audit: WebhookAudit) -> None: ...
+    async def find(self, registration_id: str, received_on: str, audit_id: str) -> WebhookAudit | None:
+        """One delivery's record, if it is there: a point read."""
+
+    def with_pending_messages(self) -> AsyncIterator[WebhookAudit]:
+        """Deliveries whose messages could not be queued yet; streamed."""
+
+    def of_registration(self, registration_id: str, since: datetime) -> AsyncIterator[WebhookAudit]:
+        """A registration's deliveries since a moment, newest first; streamed."""
+
+
+class RefreshAuditStore(Protocol):
+    """``token-refresh``."""
+
+    async def put(self, audit: RefreshAudit) -> None: ...
+    def recent(self, limit: int) -> AsyncIterator[RefreshAudit]:
+        """The last runs, newest first."""

@@ -1,0 +1,114 @@
+"""The outbox: what a changed shard still has to tell, told. A crash in between leaves the marker for the sweep."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+
+from castiel.domain.connections import Connection, ConnectionStatus
+from castiel.domain.messages import Operation, OutboundMessage
+from castiel.domain.shards import OutboxEntry, Shard
+from castiel.ports.clock import Clock
+from castiel.ports.messaging import Queue, QueueMessage
+from castiel.ports.stores import ConnectionStore, ShardStore
+
+logger = logging.getLogger(__name__)
+
+SWEEP_AFTER = timedelta(minutes=2)
+"""A marker this old was left by a crash, not by a send that is going on."""
+
+
+class Outbox:
+    """Marks shards with the connections that have to be told, and sends what is marked."""
+
+    def __init__(self, connections: ConnectionStore, shards: ShardStore, queue: Queue, clock: Clock) -> None:
+        self._connections = connections
+        self._shards = shards
+        self._queue = queue
+        self._clock = clock
+
+    async def targets(self, tenant_id: str, shard_type: str) -> list[Connection]:
+        """The tenant's connections that take this shard type."""
+        return [
+            connection
+            for connection in await self._connections.of_tenant(tenant_id)
+            if connection.status is not ConnectionStatus.PAUSED and connection.entity_for(shard_type)
+        ]
+
+    def announce(
+        self,
+        shard: Shard,
+        targets: Sequence[Connection],
+        operation: Operation,
+        changed_fields: Sequence[str],
+        correlation_id: str,
+    ) -> None:
+        """Mark a changed shard, in memory: the same write that stores the change stores the mark."""
+        for connection in targets:
+            entity = connection.entity_for(shard.shard_type)
+            if entity is None:
+                continue
+            reference = shard.reference(connection.id, entity.entity)
+            if operation is Operation.DELETE and (reference is None or reference.deleted):
+                continue
+            if operation is not Operation.DELETE and reference is None:
+                operation_here = Operation.CREATE
+            else:
+                operation_here = operation
+            shard.announce(
+                OutboxEntry(
+                    id=self._clock.new_id(),
+                    connection_id=connection.id,
+                    integration_id=connection.integration_id,
+                    entity=entity.entity,
+                    operation=operation_here,
+                    changed_fields=sorted(changed_fields),
+                    correlation_id=correlation_id,
+                    since=self._clock.now(),
+                )
+            )
+
+    async def send(self, shards: Sequence[Shard]) -> int:
+        """Send what the shards' outboxes hold, then clear it. Returns how many messages were sent."""
+        waiting = [shard for shard in shards if shard.outbox]
+        messages = [self._message(shard, entry) for shard in waiting for entry in shard.outbox]
+        if not messages:
+            return 0
+        await self._queue.send(messages)
+        for shard in waiting:
+            shard.settle({entry.id for entry in shard.outbox})
+        for outcome in await self._shards.save(waiting):
+            if outcome.error is not None:
+                # Somebody wrote meanwhile. The marker stays; the sweep sends it again, which changes nothing.
+                logger.info("outbox marker left for the sweep", extra={"shardId": outcome.shard.id})
+        return len(messages)
+
+    async def sweep(self) -> int:
+        """Send what a crash left behind. Returns how many messages were sent."""
+        sent = 0
+        page: list[Shard] = []
+        async for shard in self._shards.with_old_outbox(self._clock.now() - SWEEP_AFTER):
+            page.append(shard)
+            if len(page) == 100:
+                sent += await self.send(page)
+                page = []
+        return sent + await self.send(page)
+
+    def _message(self, shard: Shard, entry: OutboxEntry) -> QueueMessage:
+        reference = shard.reference(entry.connection_id, entry.entity)
+        body = OutboundMessage(
+            tenant_id=shard.tenant_id,
+            integration_id=entry.integration_id,
+            connection_id=entry.connection_id,
+            entity_id=shard.id,
+            operation=entry.operation,
+            correlation_id=entry.correlation_id,
+            enqueued_at=self._clock.now(),
+            entity=entry.entity,
+            external_id=reference.external_id if reference else None,
+            changed_fields=entry.changed_fields,
+            outbox_id=entry.id,
+        )
+        # The entry's id: however often the same marker is sent, it is one message.
+        return QueueMessage(f"out:{entry.id}", body.to_json_text(), entry.correlation_id)

@@ -1,0 +1,189 @@
+"""SyncTaskService: the life of a task, every step a conditional write."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta
+
+from castiel.domain.messages import SyncMessage
+from castiel.domain.schedules import next_run
+from castiel.domain.tasks import (
+    EntityCheckpoint,
+    Priority,
+    Progress,
+    SyncTask,
+    TaskFailure,
+    TaskStatus,
+    task_is_stuck,
+)
+from castiel.errors import CastielError, ConfigurationError, Conflict, LeaseLost, NotFound
+from castiel.ports.clock import Clock
+from castiel.ports.coordination import Leases
+from castiel.ports.stores import TaskStore
+
+logger = logging.getLogger(__name__)
+
+PRIORITIES = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
+SILENT_FOR = timedelta(minutes=20)
+"""Longer than a worker may work without a checkpoint, and than its delayed messages wait."""
+
+
+class SyncTaskService:
+    """Claims, checkpoints and ends tasks."""
+
+    def __init__(self, tasks: TaskStore, leases: Leases, clock: Clock, *, message_ttl: timedelta) -> None:
+        self._tasks = tasks
+        self._leases = leases
+        self._clock = clock
+        self._message_ttl = message_ttl
+
+    async def due(self) -> AsyncIterator[SyncTask]:
+        """What the scheduler should queue now: high, then normal, then low; streamed."""
+        now = self._clock.now()
+        for priority in PRIORITIES:
+            async for task in self._tasks.due(now, priority):
+                yield task
+
+    async def count_disabled(self) -> int:
+        """How many disabled tasks would be due."""
+        return await self._tasks.count_disabled_due(self._clock.now())
+
+    async def claim(self, task: SyncTask) -> SyncTask | None:
+        """``→ queued``, or ``None`` when another scheduler was first."""
+        task.queue(f"exec-{self._clock.new_id()}", self._clock.now())
+        try:
+            return await self._tasks.replace(task)
+        except (Conflict, NotFound):
+            return None
+
+    async def give_back(self, task: SyncTask) -> None:
+        """``→ pending`` again, after a send that failed. If somebody changed the task meanwhile, theirs stands."""
+        task.give_back()
+        try:
+            await self._tasks.replace(task)
+        except (Conflict, NotFound):
+            logger.info("claim not given back: the task was changed meanwhile", extra={"taskId": task.id})
+
+    async def repair(self) -> int:
+        """Tasks whose message is gone, or whose worker is, go back to ``pending``. Returns how many."""
+        repaired = 0
+        async for task in self._tasks.unfinished():
+            now = self._clock.now()
+            stuck = task_is_stuck(task, now, queued_for=self._message_ttl, silent_for=SILENT_FOR)
+            if not stuck or await self._leases.is_held(connection_lease(task.tenant_id, task.connection_id)):
+                continue
+            logger.warning("task was stuck", extra={"taskId": task.id, "status": task.status.value})
+            await self.give_back(task)
+            repaired += 1
+        return repaired
+
+    async def begin(self, message: SyncMessage, fence: int) -> SyncTask | None:
+        """``→ processing`` for a message's execution; ``None`` when there is nothing (left) to do.
+
+        Nothing to do: the task is gone or disabled, the execution is over, or another one has taken its place.
+        """
+        if message.task_id is None:
+            return None
+        try:
+            task = await self._tasks.get(message.tenant_id, message.task_id)
+        except NotFound:
+            _log_dropped(message, "the task is gone")
+            return None
+        if task.execution_id != message.correlation_id:
+            _log_dropped(message, "another execution has taken its place")
+            return None
+        if task.status not in (TaskStatus.QUEUED, TaskStatus.PROCESSING):
+            _log_dropped(message, "the execution is over")
+            return None
+        if not task.enabled:
+            await self.give_back(task)
+            _log_dropped(message, "the task was disabled")
+            return None
+        if task.fence is not None and task.fence >= fence:
+            raise LeaseLost("a newer lease has been seen on this task")
+        task.begin(fence, self._clock.now())
+        try:
+            return await self._tasks.replace(task)
+        except Conflict:
+            # Whoever changed it did so a moment ago: look again.
+            return await self.begin(message, fence)
+
+    async def checkpoint(
+        self, task: SyncTask, entity: str, checkpoint: EntityCheckpoint, done: Progress
+    ) -> SyncTask:
+        """Save how far an entity has come, and the count so far, in one write.
+
+        Raises :class:`LeaseLost` when another worker has taken over.
+        """
+
+        def change(current: SyncTask) -> None:
+            checkpoint.updated_at = self._clock.now()
+            current.checkpoints[entity] = checkpoint
+            (current.progress or Progress()).add(done)
+            current.heartbeat_at = self._clock.now().replace(microsecond=0)
+
+        return await self._change(task, change)
+
+    async def entity_done(self, task: SyncTask, entity: str) -> SyncTask:
+        """Take note that an entity is complete in this execution: a continuation passes it by."""
+
+        def change(current: SyncTask) -> None:
+            progress = current.progress or Progress()
+            if entity not in progress.entities_done:
+                progress.entities_done = [*progress.entities_done, entity]
+            current.progress = progress
+
+        return await self._change(task, change)
+
+    async def heartbeat(self, task: SyncTask) -> SyncTask:
+        """A sign of life: the execution goes on later, by a delayed message."""
+
+        def change(current: SyncTask) -> None:
+            current.heartbeat_at = self._clock.now().replace(microsecond=0)
+
+        return await self._change(task, change)
+
+    async def finish(
+        self, task: SyncTask, result_id: str, error: CastielError | None = None, attempt: int = 0
+    ) -> None:
+        """``→ completed | failed``, with the next run's time."""
+        now = self._clock.now()
+
+        def change(current: SyncTask) -> None:
+            current.last_result_id = result_id
+            current.last_failure = (
+                TaskFailure(code=error.code, message=str(error), at=now, attempt=attempt) if error else None
+            )
+            status = TaskStatus.FAILED if error else TaskStatus.COMPLETED
+            current.finish(status, now, self._next_run(current))
+
+        await self._change(task, change)
+
+    def _next_run(self, task: SyncTask) -> datetime | None:
+        try:
+            return next_run(task.schedule, self._clock.now())
+        except ConfigurationError as error:
+            logger.error("task has no next run: %s", error, extra={"taskId": task.id})
+            return None
+
+    async def _change(self, task: SyncTask, change: Callable[[SyncTask], None]) -> SyncTask:
+        """Change a task we work on, keeping what others changed in it (a person may disable it meanwhile)."""
+        while True:
+            execution, fence = task.execution_id, task.fence
+            change(task)
+            try:
+                return await self._tasks.replace(task)
+            except Conflict:
+                task = await self._tasks.get(task.tenant_id, task.id)
+                if task.execution_id != execution or task.fence != fence:
+                    raise LeaseLost("another worker has taken this execution over") from None
+
+
+def connection_lease(tenant_id: str, connection_id: str) -> str:
+    """The lease that keeps a connection to one inbound worker at a time."""
+    return f"connection:{tenant_id}:{connection_id}"
+
+
+def _log_dropped(message: SyncMessage, reason: str) -> None:
+    logger.info("message dropped: %s", reason, extra={"taskId": message.task_id})

@@ -1,0 +1,86 @@
+"""Metrics by their names, and log context. Only the OpenTelemetry API: who exports is the host's to configure."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from opentelemetry import metrics, trace
+
+_meter = metrics.get_meter("castiel")
+tracer = trace.get_tracer("castiel")
+
+COUNTERS: Mapping[str, str] = {
+    "sync_scheduler_success": "Tasks queued",
+    "sync_scheduler_failure": "Tasks that could not be queued",
+    "inbound_worker_success": "Inbound executions that ended well",
+    "inbound_worker_failure": "Inbound executions that failed",
+    "inbound_records": "Records pulled",
+    "outbound_worker_success": "Records pushed",
+    "outbound_worker_failure": "Records that could not be pushed",
+    "token_refresh_success": "Tokens refreshed",
+    "token_refresh_failure": "Tokens that could not be refreshed",
+    "webhook_received": "Deliveries received",
+    "webhook_rejected": "Deliveries refused",
+    "conflicts_detected": "Conflicts met",
+    "rate_limited": "Calls that a rate limit stopped",
+    "retries_scheduled": "Messages put back with a delay",
+}
+HISTOGRAMS: Mapping[str, str] = {
+    "sync_scheduler_duration_ms": "One scheduler run",
+    "inbound_worker_duration_ms": "One inbound execution",
+    "outbound_worker_duration_ms": "One record's push",
+    "token_refresh_duration_ms": "One token's refresh",
+    "webhook_duration_ms": "One delivery",
+}
+
+_counters = {name: _meter.create_counter(name, description=text) for name, text in COUNTERS.items()}
+_histograms = {
+    name: _meter.create_histogram(name, unit="ms", description=text) for name, text in HISTOGRAMS.items()
+}
+
+
+def count(name: str, amount: int = 1, **attributes: str | int | bool) -> None:
+    """Add to one of :data:`COUNTERS`."""
+    _counters[name].add(amount, attributes)
+
+
+def record(name: str, milliseconds: float, **attributes: str | int | bool) -> None:
+    """Record a duration in one of :data:`HISTOGRAMS`."""
+    _histograms[name].record(milliseconds, attributes)
+
+
+_context: ContextVar[dict[str, Any] | None] = ContextVar("castiel_log_context", default=None)
+
+
+@contextmanager
+def log_context(**attributes: Any) -> Iterator[None]:
+    """Every log line in the block carries these attributes (they become customDimensions)."""
+    token = _context.set({**(_context.get() or {}), **{k: v for k, v in attributes.items() if v is not None}})
+    try:
+        yield
+    finally:
+        _context.reset(token)
+
+
+def install_log_context() -> None:
+    """Make Castiel's log records carry the context, once per process.
+
+    By the record factory, because a logger's filters do not see its children's records.
+    """
+    if getattr(logging.getLogRecordFactory(), "castiel", False):
+        return
+    make = logging.getLogRecordFactory()
+
+    def with_context(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = make(*args, **kwargs)
+        if record.name.startswith("castiel"):
+            for name, value in (_context.get() or {}).items():
+                setattr(record, name, value)
+        return record
+
+    with_context.castiel = True  # type: ignore[attr-defined]
+    logging.setLogRecordFactory(with_context)
