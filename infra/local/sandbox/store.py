@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS records (
     provider TEXT NOT NULL, entity TEXT NOT NULL, id TEXT NOT NULL, data TEXT NOT NULL,
     created_ms INTEGER NOT NULL, modified_ms INTEGER NOT NULL, deleted INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (provider, entity, id)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS records_by_time ON records (provider, entity, modified_ms, id);
+CREATE INDEX IF NOT EXISTS records_by_time ON records (provider, entity, modified_ms, id, deleted);
 CREATE TABLE IF NOT EXISTS changes (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, provider TEXT NOT NULL, entity TEXT NOT NULL, id TEXT NOT NULL,
     operation TEXT NOT NULL, fields TEXT NOT NULL, origin TEXT NOT NULL, at_ms INTEGER NOT NULL);
@@ -121,6 +121,14 @@ class Store:
     def select(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Any read over the tables above, for providers with a query language of their own."""
         return self._db.execute(sql, parameters).fetchall()
+
+    def index(self, field: str, *, ignoring_case: bool = False) -> None:
+        """Make conditions `json_extract(data, '$.<field>') = ?` quick; the collation has to be the query's."""
+        case = "NOCASE" if ignoring_case else "BINARY"
+        self._db.execute(
+            f"CREATE INDEX IF NOT EXISTS records_by_{field} ON records "
+            f"(json_extract(data, '$.{field}') COLLATE {case})"  # SQLite adds the primary key itself
+        )
 
     def counts(self, provider: str) -> dict[str, dict[str, int]]:
         """Live and deleted records per entity."""

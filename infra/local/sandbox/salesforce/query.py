@@ -8,7 +8,7 @@ from typing import Any
 from infra.local.sandbox.salesforce.cursors import Cursor, Cursors
 from infra.local.sandbox.salesforce.rendering import attributes, value_of
 from infra.local.sandbox.salesforce.rows import NAME
-from infra.local.sandbox.salesforce.schema import OBJECTS, SObject
+from infra.local.sandbox.salesforce.schema import OBJECTS, Field, SObject
 from infra.local.sandbox.salesforce.soql import parse
 from infra.local.sandbox.salesforce.soql_sql import Column, plan
 from infra.local.sandbox.store import Record, Store
@@ -57,8 +57,8 @@ class Queries:
             word = "queryAll" if cursor.include_deleted else "query"
             answer["nextRecordsUrl"] = f"/services/data/{version}/{word}/{locator}-{end}"
         records = self._load(cursor, cursor.ids[start:end])
-        sobject, columns = cursor.plan.sobject, cursor.plan.columns
-        answer["records"] = [self._render(sobject, columns, record, version) for record in records]
+        printer = _Printer(self._store, version)
+        answer["records"] = [printer.render(cursor.plan.sobject, cursor.plan.columns, r) for r in records]
         return answer
 
     def _load(self, cursor: Cursor, ids: list[str]) -> list[Record]:
@@ -67,10 +67,17 @@ class Queries:
         found = {r.id: r for r in self._store.find(NAME, cursor.plan.sobject.name, where, ids)}
         return [found[record_id] for record_id in ids if record_id in found]
 
-    def _render(
-        self, sobject: SObject, columns: tuple[Column, ...], record: Record, version: str
-    ) -> JsonObject:
-        answer: JsonObject = {"attributes": attributes(sobject, record.id, version)}
+
+class _Printer:
+    """Prints the records of one page; a parent that many of them share is read once."""
+
+    def __init__(self, store: Store, version: str) -> None:
+        self._store = store
+        self._version = version
+        self._parents: dict[tuple[str, str], Record | None] = {}
+
+    def render(self, sobject: SObject, columns: tuple[Column, ...], record: Record) -> JsonObject:
+        answer: JsonObject = {"attributes": attributes(sobject, record.id, self._version)}
         for column in columns:
             if not column.via:
                 answer[column.field.name] = value_of(record, column.field)
@@ -79,14 +86,12 @@ class Queries:
             if link.relationship in answer:
                 continue
             deeper = tuple(Column(c.field, c.via[1:]) for c in columns if c.via and c.via[0] == link)
-            answer[str(link.relationship)] = self._parent(
-                record, deeper, link.name, str(link.refers_to), version
-            )
+            answer[str(link.relationship)] = self._parent(record, deeper, link)
         return answer
 
-    def _parent(
-        self, record: Record, columns: tuple[Column, ...], field: str, entity: str, version: str
-    ) -> JsonObject | None:
-        parent_id = record.data.get(field)
-        parent = self._store.get(NAME, entity, parent_id) if parent_id else None
-        return None if parent is None else self._render(OBJECTS[entity], columns, parent, version)
+    def _parent(self, record: Record, columns: tuple[Column, ...], link: Field) -> JsonObject | None:
+        key = (str(link.refers_to), record.data.get(link.name) or "")
+        if key not in self._parents:
+            self._parents[key] = self._store.get(NAME, *key)
+        parent = self._parents[key]
+        return None if parent is None else self.render(OBJECTS[key[0]], columns, parent)

@@ -8,7 +8,7 @@ from typing import Any
 from infra.local.sandbox.faults import Faults
 from infra.local.sandbox.salesforce.errors import ApiError, entity_is_deleted, not_found, ordered
 from infra.local.sandbox.salesforce.ids import USER_ID, full_id, make_id
-from infra.local.sandbox.salesforce.schema import OBJECTS, Field, SObject
+from infra.local.sandbox.salesforce.schema import EXTERNAL_ID, OBJECTS, Field, SObject
 from infra.local.sandbox.salesforce.validation import cleaned
 from infra.local.sandbox.store import Record, Store
 
@@ -41,6 +41,8 @@ class Rows:
         self.store = store
         self.faults = faults
         self.unique_external_ids = True
+        store.index(EXTERNAL_ID, ignoring_case=True)
+        store.index("AccountId")
 
     def read(self, sobject: SObject, record_id: str) -> Record:
         """A record that is not deleted."""
@@ -101,7 +103,7 @@ class Rows:
 
     def with_external_id(self, sobject: SObject, field: Field, value: str) -> list[Record]:
         """Live records that carry this external id, in any case."""
-        where = f"deleted=0 AND json_extract(data, '$.{field.name}') = ? COLLATE NOCASE"
+        where = f"deleted=0 AND json_extract(data, '$.{field.name}') COLLATE NOCASE = ?"
         return self.store.find(NAME, sobject.name, where, (value,), "ORDER BY id")
 
     def new_id(self, sobject: SObject, count: int = 1) -> str:
