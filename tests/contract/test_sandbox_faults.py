@@ -145,6 +145,33 @@ async def test_out_of_band_edits_and_their_refusal(org: Org) -> None:
         await org.control.policy(colour="blue")
 
 
+async def test_record_faults_spare_out_of_band_writes(org: Org) -> None:
+    await org.control.fault("record_error", code="UNABLE_TO_LOCK_ROW", method="create")
+    await org.control.create("Account", Name="By hand")
+    refused = await org.http.post(f"{org.data}/sobjects/Account", json={"Name": "By the API"})
+    assert code_of(refused) == (400, "UNABLE_TO_LOCK_ROW")
+    assert await org.names("Name != null") == ["By hand"]
+
+
+async def test_reset_forgets_everything(org: Org) -> None:
+    await org.control.policy(unique_external_ids=False)
+    await org.control.seed(Account=3)
+    await org.control.fault("status", status=503)
+    await org.control.reset()
+    assert await org.control.counts() == {}
+    assert (await org.control.policy())["uniqueExternalIds"] is True
+    assert code_of(await org.query(COUNT)) == (401, "INVALID_SESSION_ID")
+    for expected in (True, False):
+        await org.control.reset()
+        org.use((await org.control.grant())["access_token"])
+        await org.control.policy(unique_external_ids=expected)
+        await org.create("Contact", LastName="A", Castiel_Id__c="x")
+        twin = await org.http.post(
+            f"{org.data}/sobjects/Contact", json={"LastName": "B", "Castiel_Id__c": "x"}
+        )
+        assert (twin.status_code == 400) is expected
+
+
 async def test_outgoing_event_is_signed_over_the_body(org: Org) -> None:
     received: list[tuple[bytes, str]] = []
 

@@ -81,7 +81,7 @@ def control_routes(store: Store, stages: Mapping[str, Stage]) -> list[web.RouteD
 
 async def _reset(stage: Stage, _request: web.Request) -> JsonObject:
     """Forget records, changes, tokens, policy, faults and journal of the provider."""
-    stage.provider.store.forget(stage.provider.name)
+    stage.provider.reset()
     stage.provider.faults.clear()
     stage.journal.clear()
     return {}

@@ -43,6 +43,10 @@ class Provider(Protocol):
         """Add the headers the provider sends on every answer (quota, version …)."""
         ...
 
+    def reset(self) -> None:
+        """Forget everything: what the store holds (`store.forget(name)`) and what is kept in memory."""
+        ...
+
     def seed(self, counts: Mapping[str, int], seed: int) -> dict[str, int]:
         """Store sample records; the same arguments on the same day make the same data. Returns what was made."""
         ...

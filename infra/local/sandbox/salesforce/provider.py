@@ -114,6 +114,12 @@ class SalesforceProvider:
         if "/services/data/v" in request.path:
             response.headers["Sforce-Limit-Info"] = f"api-usage={self._gate.used}/{self._gate.maximum}"
 
+    def reset(self) -> None:
+        self.store.forget(NAME)
+        self._cursors.clear()
+        self._gate.reset()
+        self._rows.unique_external_ids = bool(self._tokens.policy()["uniqueExternalIds"])
+
     def seed(self, counts: Mapping[str, int], seed: int) -> dict[str, int]:
         self._ensure_user()
         return seed_records(self.store, counts, seed)

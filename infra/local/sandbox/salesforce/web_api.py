@@ -36,7 +36,9 @@ class Call:
         """The writer, with the client name of Sforce-Call-Options in the origin."""
         origin = f"com/salesforce/api/rest/{self.version[1:]}"
         client = _CLIENT.search(self.request.headers.get("Sforce-Call-Options", ""))
-        return Writer(self.user_id, f"{origin};client={client.group(1)}" if client else origin)
+        if client is not None:
+            origin = f"{origin};client={client.group(1)}"
+        return Writer(self.user_id, origin, meets_faults=True)
 
     def sobject(self) -> SObject:
         """The object named in the path. Raises ApiError NOT_FOUND."""
