@@ -67,9 +67,9 @@ def test_header_names_are_case_insensitive_and_values_may_be_lists(name: str) ->
     assert refusal(case.scheme, list(headers.items()), [case.verifying]) == "accepted"
 
 
-def test_a_header_name_in_look_alike_letters_is_another_header() -> None:
+def test_a_header_name_in_look_alike_letters_is_refused() -> None:
     scheme = parse_scheme({"algorithm": "shared-token", "header": "X-Token-K"})
-    assert refusal(scheme, {"X-Token-\N{KELVIN SIGN}": SECRET.decode()}, [SECRET]) == "missing_header"
+    assert refusal(scheme, {"X-Token-\N{KELVIN SIGN}": SECRET.decode()}, [SECRET]) == "malformed"
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -140,7 +140,7 @@ def test_five_minutes_either_way(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", " ", "-1", "+1", "1e9", "1.5", "0x10", "१२३", "9" * 12, "9" * 5000, "nan", "inf"]
+    "text", ["", " ", "-1", "+1", "1e9", "1.5", "0x10", "१२३", "9" * 15, "9" * 5000, "nan", "inf"]
 )
 def test_only_a_plain_timestamp_is_read(text: str) -> None:
     case = cases()["slack"]

@@ -20,7 +20,8 @@ def read_headers(headers: Headers, wanted: Mapping[str, str]) -> dict[str, str]:
     missing, empty, repeated (which of the two was signed?), too long or not ASCII.
     """
     found: dict[str, str] = {}
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    # A dict is asked for first: the general question takes a fifth of a microsecond.
+    pairs = headers.items() if type(headers) is dict or isinstance(headers, Mapping) else headers
     for name, value in pairs:
         key = name.lower()
         if key in wanted:
