@@ -108,6 +108,8 @@ def _descriptor(raw: bytes, position: int) -> tuple[int, int]:
 
 
 def _value_end(raw: bytes, position: int) -> int:
+    if position >= len(raw):
+        raise MalformedMessageError("a section is cut off")
     kind = raw[position]
     if kind == 0:  # a described value inside an amqp-value section: descriptor, then value
         return _value_end(raw, _value_end(raw, position + 1))
