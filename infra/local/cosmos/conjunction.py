@@ -72,7 +72,7 @@ class Conjunction:
     table: str
     hint: str
     fixed: list[Sql]
-    ranges: dict[Target, list[tuple[str, str, Range]]]
+    ranges: dict[Target, tuple[str, str, Range]]
 
     @staticmethod
     def of(schema: Schema, table: str, scope: KeyScope, atoms: tuple[Atom, ...], order: Order) -> Conjunction:
@@ -90,7 +90,8 @@ class Conjunction:
             if isinstance(atom, Elements):
                 fixed.append(_elements(schema, atom, scope))
             elif isinstance(atom, Range):
-                ranges.setdefault(atom.target, []).append((*schema.columns(atom.target), atom))
+                narrowed = ranges[atom.target][2].within(atom) if atom.target in ranges else atom
+                ranges[atom.target] = (*schema.columns(atom.target), narrowed)
             elif not isinstance(atom, Equals | Differs | NotTyped):
                 continue
             else:
@@ -115,13 +116,12 @@ class Conjunction:
         """The statement: number and order values of the documents, from a position on, not expired at ``now``."""
         conditions = list(self.fixed)
         first = order.columns[0] if order.columns else None
-        for target, bounds in self.ranges.items():
+        for target, (rank, value, bounds) in self.ranges.items():
             resumed = after is not None and order.uniform and first is not None and first.target == target
-            for rank, value, bound in bounds:
-                if bound.low is not None and not (resumed and not order.descending):
-                    conditions.append(_bound(rank, value, bound.low, ">"))
-                if bound.high is not None and not (resumed and order.descending):
-                    conditions.append(_bound(rank, value, bound.high, "<"))
+            if not (resumed and not order.descending):
+                conditions.append(_bound(rank, value, bounds.low, ">"))
+            if not (resumed and order.descending):
+                conditions.append(_bound(rank, value, bounds.high, "<"))
         if after is not None:
             conditions.append(order.from_position(*after))
         if now is not None:

@@ -161,7 +161,7 @@ def _implied_order(atoms: tuple[Atom, ...]) -> list[tuple[Target, bool]]:
         return []
     fixed = {atom.target for atom in atoms if isinstance(atom, Equals)}
     ranges = [atom for atom in atoms if isinstance(atom, Range) and atom.target not in fixed]
-    ranges.sort(key=lambda atom: all(bound is None or bound.value is None for bound in (atom.low, atom.high)))
+    ranges.sort(key=lambda atom: atom.low.value is None and atom.high.value is None)
     return [(ranges[0].target, False)] if ranges else []
 
 

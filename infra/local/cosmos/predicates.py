@@ -38,6 +38,12 @@ class Bound:
     value: Any = None
     inclusive: bool = True
 
+    def place(self, *, below: bool) -> tuple[Any, ...]:
+        """Where the range begins (``below``) or ends, comparable with other ends of the same kind."""
+        if self.value is None:
+            return (self.rank, 0 if below else 2, 0, 0)
+        return (self.rank, 1, self.value, int(self.inclusive != below))
+
 
 @dataclass(frozen=True)
 class Equals:
@@ -53,8 +59,14 @@ class Range:
     """The target lies between two bounds."""
 
     target: Target
-    low: Bound | None
-    high: Bound | None
+    low: Bound
+    high: Bound
+
+    def within(self, other: Range) -> Range:
+        """The narrower range that is in both."""
+        low = max(self.low, other.low, key=lambda end: end.place(below=True))
+        high = min(self.high, other.high, key=lambda end: end.place(below=False))
+        return Range(self.target, low, high)
 
 
 @dataclass(frozen=True)
