@@ -30,8 +30,6 @@ class ServiceBusOptions:
     max_concurrent_calls: int = 16
     max_auto_lock_renewal: float = 300.0
     max_message_batch_size: int = 1000
-    min_message_batch_size: int = 1
-    max_batch_wait: float = 30.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,6 @@ class HostConfig:
 
     function_timeout: float | None
     route_prefix: str
-    log_level: str
     service_bus: ServiceBusOptions
 
 
@@ -70,7 +67,6 @@ def _from_tree(tree: dict[str, Any]) -> HostConfig:
     return HostConfig(
         function_timeout=_timeout(tree.get("functiontimeout", "00:30:00")),
         route_prefix=str(extensions.get("http", {}).get("routeprefix", "api")).strip("/"),
-        log_level=str(tree.get("logging", {}).get("loglevel", {}).get("default", "Information")),
         service_bus=ServiceBusOptions(
             auto_complete=_boolean(bus.get("autocompletemessages", defaults.auto_complete)),
             prefetch_count=int(bus.get("prefetchcount", defaults.prefetch_count)),
@@ -79,8 +75,6 @@ def _from_tree(tree: dict[str, Any]) -> HostConfig:
                 bus.get("maxautolockrenewalduration", defaults.max_auto_lock_renewal)
             ),
             max_message_batch_size=int(bus.get("maxmessagebatchsize", defaults.max_message_batch_size)),
-            min_message_batch_size=int(bus.get("minmessagebatchsize", defaults.min_message_batch_size)),
-            max_batch_wait=_seconds(bus.get("maxbatchwaittime", defaults.max_batch_wait)),
         ),
     )
 

@@ -45,6 +45,9 @@ async def _renew_until(
         except MessageLockLostError:
             logger.warning("Message %s: its lock was lost while its handler ran", message.message_id)
             return
+        except ValueError:
+            logger.warning("Message %s: its connection was lost while its handler ran", message.message_id)
+            return
         except ServiceBusError as error:
             logger.warning("Message %s: its lock could not be renewed: %s", message.message_id, error)
 

@@ -58,13 +58,18 @@ class QueuePump:
                 async with self._client() as client, self._receiver(client) as receiver:
                     backoff = _FIRST_BACKOFF_SECONDS
                     await self._receive_until(stop, receiver)
-            except (ServiceBusError, OSError) as error:
+            except (ServiceBusError, OSError, ValueError) as error:
+                # ValueError is how the SDK says that the message's connection was lost before it was settled.
                 logger.warning(
                     "Queue %s: %s: trying again in %g s", self.queue, type(error).__name__, backoff
                 )
                 logger.debug("Queue %s", self.queue, exc_info=error)
-                await _sleep_or_stop(stop, backoff)
-                backoff = min(backoff * 2, _LONGEST_BACKOFF_SECONDS)
+            except Exception:  # whatever else the SDK makes of a broken connection must not end the pump
+                logger.exception("Queue %s: trying again in %g s", self.queue, backoff)
+            else:
+                continue
+            await _sleep_or_stop(stop, backoff)
+            backoff = min(backoff * 2, _LONGEST_BACKOFF_SECONDS)
 
     def _client(self) -> ServiceBusClient:
         # The loop above does the retrying.
