@@ -233,7 +233,7 @@ async def test_many_connections_share_the_work_and_nothing_comes_twice(bus: Bus)
 
 async def _drain(receiver: ServiceBusReceiver) -> list[str]:
     texts: list[str] = []
-    while messages := await receiver.receive_messages(max_message_count=10, max_wait_time=2):
+    while messages := await receiver.receive_messages(max_message_count=10, max_wait_time=1):
         for message in messages:
             texts.append(str(message))
             await receiver.complete_message(message)

@@ -31,7 +31,7 @@ from tests.support.servicebus import (
 
 pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module")]
 
-LOCK_SECONDS = 1.5
+LOCK_SECONDS = 1.0
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -48,9 +48,9 @@ async def bus(shared_bus: Bus) -> Bus:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def short(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bus]:
-    """Our emulator with a queue ``short``: locks of 1.5 s, three deliveries."""
+    """Our emulator with a queue ``short``: locks of 1 s, three deliveries."""
     config = write_config(
-        tmp_path_factory.mktemp("config"), short={"LockDuration": "PT1.5S", "MaxDeliveryCount": 3}
+        tmp_path_factory.mktemp("config"), short={"LockDuration": "PT1S", "MaxDeliveryCount": 3}
     )
     async with (
         running_servicebus(config) as running,

@@ -196,7 +196,7 @@ async def receive(
     return received
 
 
-async def assert_nothing_comes(receiver: ServiceBusReceiver, during: float = 0.4) -> None:
+async def assert_nothing_comes(receiver: ServiceBusReceiver, during: float = 0.25) -> None:
     """No message is available for this long."""
     messages = await receiver.receive_messages(max_message_count=1, max_wait_time=during)
     assert messages == [], [str(message) for message in messages]
