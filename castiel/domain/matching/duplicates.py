@@ -61,8 +61,7 @@ class PageDecision:
 
 def find_duplicates(records: Sequence[Fields], matcher: Matcher) -> Duplicates:
     """The duplicates among the records: the same groups in whatever order they come."""
-    groups, reviews, pairs = _resolve(records, 0, matcher)
-    return Duplicates(groups, reviews, pairs)
+    return _resolve(records, 0, matcher)[0]
 
 
 def match_page(page: Sequence[Fields], candidates: Sequence[Fields], matcher: Matcher) -> list[PageDecision]:
@@ -72,18 +71,17 @@ def match_page(page: Sequence[Fields], candidates: Sequence[Fields], matcher: Ma
     equals, so give the oldest first.
     """
     everything = [*candidates, *page]
-    groups, reviews, _ = _resolve(everything, len(candidates), matcher)
-    group_of = {member: group for group in groups for member in group}
+    duplicates, results = _resolve(everything, len(candidates), matcher)
+    group_of = {member: group for group in duplicates.groups for member in group}
     possible: defaultdict[int, list[FoundPair]] = defaultdict(list)
-    for pair in reviews:
+    for pair in duplicates.reviews:
         possible[pair.first].append(pair)
         possible[pair.second].append(pair)
-    prepared = Pairs(matcher, [matcher.prepare(fields) for fields in everything]) if groups else None
     decisions = []
     for position in range(len(candidates), len(everything)):
         found = tuple(_possible(pair, position, len(candidates)) for pair in possible[position])
         target = group_of.get(position, [position])[0]
-        if target == position or prepared is None:
+        if target == position:
             decisions.append(PageDecision(Decision.REVIEW if found else Decision.DISTINCT, reviews=found))
             continue
         existing = target < len(candidates)
@@ -92,7 +90,7 @@ def match_page(page: Sequence[Fields], candidates: Sequence[Fields], matcher: Ma
                 Decision.MERGE,
                 candidate=target if existing else None,
                 leader=None if existing else target - len(candidates),
-                result=prepared.score(target, position),
+                result=results.score(target, position),
                 reviews=found,
             )
         )
@@ -106,42 +104,40 @@ def _possible(pair: FoundPair, position: int, candidates: int) -> Possible:
     return Possible(None, other - candidates, pair.result)
 
 
-def _resolve(
-    records: Sequence[Fields], existing: int, matcher: Matcher
-) -> tuple[list[list[int]], list[FoundPair], int]:
-    """Groups, pairs for review and the number of pairs compared; the first ``existing`` records stay apart."""
+def _resolve(records: Sequence[Fields], existing: int, matcher: Matcher) -> tuple[Duplicates, Pairs]:
+    """The duplicates, and the results they rest on. No two of the first ``existing`` records get together."""
     prepared = [matcher.prepare(fields) for fields in records]
-    twins = _same_content(prepared, existing)
-    unique = sorted(twins)
+    copies = _copies(prepared, existing, matcher)
     results = Pairs(matcher, prepared)
-    likely = _likely_pairs(records, prepared, unique, existing, matcher)
+    likely = _likely_pairs(records, prepared, sorted(copies), existing, matcher)
     merges: list[Pair] = []
     reviews: list[Pair] = []
     for pair in likely:
-        if (found := results.compare(*pair)) is not None:
-            (merges if found.decision is Decision.MERGE else reviews).append(pair)
+        if (result := results.compare(*pair)) is not None:
+            (merges if result.decision is Decision.MERGE else reviews).append(pair)
     groups = cluster(results, merges, range(existing))
     grouped = {member: position for position, group in enumerate(groups) for member in group}
     apart = [pair for pair in (*reviews, *merges) if grouped.get(pair[0], -1) != grouped.get(pair[1], -2)]
-    for first, others in twins.items():
-        if others and results.score(first, first).decision is Decision.MERGE:
-            if first in grouped:
-                groups[grouped[first]] = sorted([*groups[grouped[first]], *others])
-            else:
-                groups.append([first, *others])
-    return sorted(groups), [FoundPair(i, j, results.score(i, j)) for i, j in sorted(apart)], len(likely)
+    for first, others in copies.items():
+        if first in grouped:
+            groups[grouped[first]] = sorted([*groups[grouped[first]], *others])
+        elif others:
+            groups.append([first, *others])
+    found = [FoundPair(i, j, results.score(i, j)) for i, j in sorted(apart)]
+    return Duplicates(sorted(groups), found, len(likely)), results
 
 
-def _same_content(prepared: Sequence[Prepared], existing: int) -> dict[int, list[int]]:
-    """The first record of each content, with the page's later ones that say the very same."""
+def _copies(prepared: Sequence[Prepared], existing: int, matcher: Matcher) -> dict[int, list[int]]:
+    """Each record, with the page's later ones that say the very same, where that is enough to merge them."""
     first_of: dict[tuple[tuple[str, ...], ...], int] = {}
-    same: dict[int, list[int]] = {}
+    copies: dict[int, list[int]] = {}
     for position, record in enumerate(prepared):
         first = position if position < existing else first_of.setdefault(record.texts, position)
-        same.setdefault(first, [])
-        if first != position:
-            same[first].append(position)
-    return same
+        if first != position and matcher.score(record, record).decision is Decision.MERGE:
+            copies[first].append(position)
+        else:
+            copies[position] = []
+    return copies
 
 
 def _likely_pairs(

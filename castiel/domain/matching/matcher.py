@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from castiel.domain.matching.comparators import Many, MatchFunction, closest, comparator
-from castiel.domain.matching.plans import Guarding, Plan, Planner, line
+from castiel.domain.matching.plans import ALONE, FIRST_OF_SWAP, Plan, Planner, line
 from castiel.domain.matching.results import Decision, Explanation, MatchResult
 from castiel.domain.matching.rules import MatchRules, Scoring
 from castiel.domain.matching.similarities import jaro_winkler
@@ -90,40 +90,26 @@ class Matcher:
         turned: tuple[int, ...] = ()
         for index, partner, compare, floor, slope, most in plan.steps:
             x, y = values_a[index], values_b[index]
-            if partner >= 0:
-                if x != y or values_a[partner] != values_b[partner]:
-                    loss, swapped = self._compare_both(a, b, index, partner, differing)
-                    total -= loss
-                    if swapped:
-                        turned += (index, partner)
-            elif x != y:
-                several = type(x) is Many or type(y) is Many
-                similarity = closest(compare, x, y) if several else compare(x, y)
-                differing[index] = similarity
-                total -= slope * (1.0 - similarity) if similarity > floor else most
-            else:
+            if x == y:
                 continue
+            several = type(x) is Many or type(y) is Many
+            similarity = closest(compare, x, y) if several else compare(x, y)
+            differing[index] = similarity
+            total -= slope * (1.0 - similarity) if similarity > floor else most
+            if partner != ALONE:
+                if partner == FIRST_OF_SWAP:
+                    continue  # the second may turn this one around: nothing is final between them
+                if similarity < _TURN_BELOW and differing.get(partner, 1.0) < _TURN_BELOW:
+                    regained = self._turn(a, b, partner, index, differing)
+                    if regained > 0:
+                        total += regained
+                        turned += (partner, index)
             if total < needed:
                 break
         return total, differing, turned
 
-    def _compare_both(
-        self, a: Prepared, b: Prepared, one: int, other: int, differing: dict[int, float]
-    ) -> tuple[float, bool]:
-        """Two fields whose values may be in each other's place: as they stand, or turned, whichever takes less."""
-        loss = 0.0
-        turnable = True
-        for index in (one, other):
-            x, y = a.values[index], b.values[index]
-            if x == y:
-                turnable = False
-                continue
-            similarity = closest(self._comparators[index].compare, x, y)
-            differing[index] = similarity
-            loss += self._lines[index].loss(similarity)
-            turnable = turnable and similarity < _TURN_BELOW
-        if not turnable:
-            return loss, False
+    def _turn(self, a: Prepared, b: Prepared, one: int, other: int, differing: dict[int, float]) -> float:
+        """What is regained by reading two fields' values as being in each other's place; 0 if nothing is."""
         # The mean of both directions, so that it does not matter which record is called a.
         if self._comparators[one].kind == self._comparators[other].kind:
             compare = self._comparators[one].compare
@@ -133,11 +119,13 @@ class Matcher:
             there = jaro_winkler(a.texts[one][0], b.texts[other][0])
             back = jaro_winkler(a.texts[other][0], b.texts[one][0])
         similarity = _TURNED * (there + back) / 2
-        turned_loss = self._lines[one].loss(similarity) + self._lines[other].loss(similarity)
-        if turned_loss >= loss:
-            return loss, False
+        line_one, line_other = self._lines[one], self._lines[other]
+        as_they_stand = line_one.loss(differing[one]) + line_other.loss(differing[other])
+        regained = as_they_stand - line_one.loss(similarity) - line_other.loss(similarity)
+        if regained <= 0:
+            return 0.0
         differing[one] = differing[other] = similarity
-        return turned_loss, True
+        return regained
 
     def _result(
         self, plan: Plan, total: float, differing: dict[int, float], turned: tuple[int, ...]
@@ -165,7 +153,11 @@ class Matcher:
         """What keeps the pair from merging though nothing speaks against it: too little that identifies."""
         lacking: tuple[str, ...] = ()
         if plan.absent:
-            lacking = tuple(guard.rule for guard in plan.absent if not _excused(guard, differing))
+            lacking = tuple(
+                guard.rule
+                for guard in plan.absent
+                if not _excused(guard.unless, guard.unless_at_least, differing)
+            )
         if self.rules.merge_requires_any:
             least = self.rules.merge_requires_at_least
             for index in plan.required:
@@ -199,15 +191,15 @@ class Matcher:
 def _vetoes(plan: Plan, differing: Mapping[int, float]) -> tuple[str, ...]:
     """The guards whose field both records have, too unlike."""
     vetoes: tuple[str, ...] = ()
-    for guard in plan.guards:
-        similarity = differing.get(guard.index)
-        if similarity is not None and similarity < guard.below and not _excused(guard, differing):
-            vetoes += (guard.rule,)
+    for rule, position, below, unless, at_least in plan.guards:
+        similarity = differing.get(position)
+        if similarity is not None and similarity < below and not _excused(unless, at_least, differing):
+            vetoes += (rule,)
     return tuple(dict.fromkeys(vetoes)) if vetoes else vetoes
 
 
-def _excused(guard: Guarding, differing: Mapping[int, float]) -> bool:
-    for other in guard.unless:  # a loop, not any(): this runs for most pairs
-        if differing.get(other, 1.0) >= guard.unless_at_least:
+def _excused(unless: tuple[int, ...], at_least: float, differing: Mapping[int, float]) -> bool:
+    for other in unless:  # noqa: SIM110 - any() takes twice as long, and this runs for most pairs
+        if differing.get(other, 1.0) >= at_least:
             return True
     return False

@@ -93,7 +93,7 @@ def generation(value: str) -> str:
 
 def first_of_name(value: str) -> str:
     """The given names within a whole name (``Doe, Jane`` and ``Jane Doe``)."""
-    _, comma, given = value.partition(",")
+    _family, comma, given = value.partition(",")
     if comma and text(given) and not generation(given):
         return given_name(given)
     words = surname(value).split()

@@ -96,9 +96,10 @@ _FIELDS: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 _GUARDS: list[dict[str, Any]] = [
-    # Without given names to compare, a surname, a home and its telephone are the whole family's.
+    # Without the very same given name, a surname, a home and its telephone are the whole family's, and a telephone
+    # the whole office's.
     {
-        "rule": "firstName", "below": 0.895, "missing": "disagree",
+        "rule": "firstName", "below": 0.94, "missing": "disagree",
         "unless": ["nationalId", "email", "birthDate"],
     },
     # Twins, couples, parents and children: another given name is another person, even one letter away (Paul, Paula),

@@ -8,18 +8,21 @@ distinct sets of present fields, so a plan for each is made once and kept.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from castiel.domain.matching.comparators import Comparator
 from castiel.domain.matching.rules import FieldRule, MatchRules, MergeGuard, Missing, Scoring
 
 Step = tuple[int, int, Callable[[Any, Any], float], float, float, float]
-"""(rule index, index of the swap partner or -1, compare, floor, slope, most it can take away).
+"""(rule index, ALONE, FIRST_OF_SWAP or the index of the first of the swap, compare, floor, slope, most).
 
 A plain tuple: the loop over steps is the hottest of all, and unpacking one is the fastest there is.
 """
+
+ALONE = -1
+FIRST_OF_SWAP = -2
 
 _MAX_PLANS = 4096
 _ROUNDING = 1e-9
@@ -46,12 +49,11 @@ def line(rule: FieldRule, scoring: Scoring) -> Line:
     return Line(rule.floor, most / (1 - rule.floor), most)
 
 
-@dataclass(frozen=True, slots=True)
-class Guarding:
+class Guarding(NamedTuple):
     """A guard, with those of its exceptions that both records have."""
 
     rule: str
-    index: int
+    position: int
     below: float
     unless: tuple[int, ...]
     unless_at_least: float
@@ -124,7 +126,7 @@ class Planner:
             possible = agreed + sum(rules.fields[index].weight for index in lacking)
             needed = rules.review_threshold * possible
         return Plan(
-            steps=tuple(self._step(unit) for unit in units),
+            steps=tuple(step for unit in units for step in self._steps(unit)),
             best=best,
             possible=possible,
             needed=needed - _ROUNDING,
@@ -152,10 +154,11 @@ class Planner:
                 units.append((index, partner))
         return sorted(units, key=lambda unit: (-sum(self.lines[index].most for index in unit), unit))
 
-    def _step(self, unit: tuple[int, ...]) -> Step:
-        index, partner = unit[0], unit[1] if len(unit) == 2 else -1
-        each = self.lines[index]
-        return index, partner, self.comparators[index].compare, each.floor, each.slope, each.most
+    def _steps(self, unit: tuple[int, ...]) -> Iterator[Step]:
+        for index in unit:
+            partner = ALONE if len(unit) == 1 else FIRST_OF_SWAP if index == unit[0] else unit[0]
+            each = self.lines[index]
+            yield index, partner, self.comparators[index].compare, each.floor, each.slope, each.most
 
     def _guarding(self, guard: MergeGuard, compared: Sequence[int]) -> Guarding:
         exceptions = tuple(index for name in guard.unless if (index := self._index[name]) in compared)

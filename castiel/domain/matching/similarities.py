@@ -73,7 +73,7 @@ def _code(a: str, b: str) -> float:
 
 
 def _date(a: str, b: str) -> float:
-    if a[:4] == b[:4] and a[4:6] == b[6:] and a[6:] == b[4:6]:
+    if a != b and a[:4] == b[:4] and a[4:6] == b[6:] and a[6:] == b[4:6]:
         return 0.9
     return _code(a, b)
 

@@ -1,0 +1,1 @@
+"""Measurements: `python -m benchmarks.<name>`; each ends with one line of JSON."""
