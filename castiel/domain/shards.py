@@ -107,9 +107,9 @@ class Shard(Document):
     ) -> ExternalReference | None:
         """The reference to one connection's entity (and record), if the shard has it."""
         for reference in self.references:
-            if reference.connection_id == connection_id and reference.entity == entity:
-                if external_id is None or reference.external_id == external_id:
-                    return reference
+            same_entity = reference.connection_id == connection_id and reference.entity == entity
+            if same_entity and external_id in (None, reference.external_id):
+                return reference
         return None
 
     def put_reference(self, reference: ExternalReference) -> None:

@@ -193,7 +193,9 @@ class PushService:
         )
         plan.conflicts = [c for c in outcome.conflicts if c.field not in plan.reference.parked]
         plan.values = {
-            name: plan.shard.fields.get(name) for name in outcome.to_push if name not in plan.reference.parked
+            name: plan.shard.fields.get(name)
+            for name in outcome.to_push & fed_fields(schema)
+            if name not in plan.reference.parked
         }
         plan.reference.version = record.version
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from castiel.adapters.base import ExternalRecord
 from castiel.domain.conflicts import ConflictPolicy, MergeOutcome, merge_three_way
 from castiel.domain.connections import Connection, EntitySync
-from castiel.domain.conversion import ConversionSchema, to_shard
+from castiel.domain.conversion import ConversionSchema, fed_fields, to_shard
 from castiel.domain.failures import FailedRecord
 from castiel.domain.hashing import content_hash
 from castiel.domain.messages import Operation
@@ -199,9 +199,10 @@ class BidirectionalSyncEngine:
         others = [c for c in context.targets if c.id != context.connection.id]
         if changes or revived:
             self._outbox.announce(shard, others, Operation.UPDATE, sorted(changes), context.execution_id)
-        if outcome.to_push:
+        to_push = outcome.to_push & fed_fields(context.schema)
+        if to_push:
             own = [c for c in context.targets if c.id == context.connection.id]
-            self._outbox.announce(shard, own, Operation.UPDATE, sorted(outcome.to_push), context.execution_id)
+            self._outbox.announce(shard, own, Operation.UPDATE, sorted(to_push), context.execution_id)
         parked = [
             self._parked(context, record, shard, c.field, c.base, c.local, c.external)
             for c in outcome.conflicts

@@ -1,0 +1,55 @@
+# Everything runs in a virtual environment in this folder; the first target that needs it makes it.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PYTHON ?= $(shell tools/find_python.sh)
+ARGS ?=
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup run demo stack check test bench format clean clean-data
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(READY) ## Make the virtual environment (done by the others when needed)
+
+$(READY): requirements.txt pyproject.toml
+	@test -n "$(PYTHON)" || { tools/find_python.sh; exit 1; }
+	@echo "Setting up $(VENV) with $(PYTHON) …"
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	@touch $@
+
+run: $(READY) ## Start the local stack and the app, see the main job happen, serve on :7071 until Ctrl-C
+	@exec $(BIN)/python -m infra.local.run $(ARGS)
+
+demo: $(READY) ## Show every flow once, step by step; the last line is one JSON object
+	@exec $(BIN)/python -m infra.local.demo $(ARGS)
+
+stack: $(READY) ## Start the local stack alone and write local.settings.json for it
+	@exec $(BIN)/python -m infra.local $(ARGS)
+
+check: $(READY) ## Format, lint, types, architecture, fast tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q -m "not stack and not slow" $(ARGS)
+
+test: $(READY) ## All tests, the local stack included
+	$(BIN)/python -m pytest -q $(ARGS)
+
+bench: $(READY) ## Measure (ONLY=name for one); the last line is one JSON object
+	@exec $(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+format: $(READY) ## Format and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean-data: ## Forget the data of local runs
+	rm -rf .local
+
+clean: clean-data ## Forget the virtual environment and all caches too
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

@@ -1,0 +1,162 @@
+"""A sample company for local runs: a tenant with one Salesforce connection, its task and its webhook."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import SecretStr
+
+from castiel.bootstrap import Services
+from castiel.domain.connections import Connection, EntitySync
+from castiel.domain.credentials import Credential, OAuthClient, TokenSecret
+from castiel.domain.tasks import SyncMode, SyncTask
+from castiel.domain.webhooks import Registration
+from castiel.errors import AlreadyExists, NotFound
+from infra.local.sandbox.client import SandboxControl
+
+TENANT = "tenant-1"
+
+
+@dataclass(frozen=True)
+class SampleProvider:
+    """What the sample company has at one provider of the sandbox. Ids follow from the short name (``sf``)."""
+
+    integration_id: str
+    short: str
+    entities: Mapping[str, str]
+    """Entity → shard type."""
+    records: Mapping[str, int]
+    """What the sandbox is seeded with."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    sync_mode: SyncMode = SyncMode.PULL
+
+    @property
+    def connection_id(self) -> str:
+        return f"conn-{self.short}-001"
+
+    @property
+    def credential_id(self) -> str:
+        return f"cred-{self.short}-001"
+
+    @property
+    def task_id(self) -> str:
+        return "sync-001" if self.short == "sf" else f"sync-{self.short}-001"
+
+    @property
+    def registration_id(self) -> str:
+        return "reg-123" if self.short == "sf" else f"reg-{self.short}-001"
+
+    @property
+    def webhook_secret_name(self) -> str:
+        return f"webhook-{self.registration_id}"
+
+
+SALESFORCE = SampleProvider(
+    "salesforce", "sf", {"Account": "account", "Contact": "contact"}, {"Account": 100, "Contact": 150}
+)
+
+
+async def plant(services: Services, control: SandboxControl, sample: SampleProvider = SALESFORCE) -> None:
+    """Create what is missing: connection, credential and its secrets, task, registration, sandbox records."""
+    if not any(entity["live"] for entity in (await control.counts()).values()):
+        await control.seed(**sample.records)
+    await _credential(services, control, sample)
+    await _once(
+        services.stores.connections.create(
+            Connection(
+                id=sample.connection_id,
+                tenant_id=TENANT,
+                integration_id=sample.integration_id,
+                credential_id=sample.credential_id,
+                settings={"baseUrl": control.url, **sample.settings},
+                entities=[EntitySync(entity=e, shard_type=t) for e, t in sample.entities.items()],
+            )
+        )
+    )
+    await _once(
+        services.stores.tasks.create(
+            SyncTask(
+                id=sample.task_id,
+                tenant_id=TENANT,
+                integration_id=sample.integration_id,
+                connection_id=sample.connection_id,
+                sync_mode=sample.sync_mode,
+            )
+        )
+    )
+    await _webhook(services, sample)
+
+
+async def make_due(services: Services, sample: SampleProvider = SALESFORCE) -> None:
+    """The task's time has come, also when it ran before."""
+    task = await services.stores.tasks.get(TENANT, sample.task_id)
+    task.next_scheduled = datetime.now(UTC)
+    await services.stores.tasks.replace(task)
+
+
+async def webhook_secret(services: Services, sample: SampleProvider = SALESFORCE) -> str:
+    """The secret that the sample registration's deliveries are signed with."""
+    return (await services.vault.get(sample.webhook_secret_name)).value
+
+
+async def _credential(services: Services, control: SandboxControl, sample: SampleProvider) -> None:
+    try:
+        await services.stores.credentials.get(TENANT, sample.credential_id)
+        return
+    except NotFound:
+        pass
+    clients = (await control.policy())["clients"]
+    client_id, client = next(iter(clients.items()))
+    oauth_client = OAuthClient(client_id=client_id, client_secret=SecretStr(client["secret"]))
+    await services.vault.set(f"oauth-client-{sample.integration_id}", oauth_client.to_json_text())
+    granted = await control.grant()
+    expiry = datetime.now(UTC) + timedelta(seconds=int(granted.get("expires_in") or 7200))
+    token = TokenSecret(
+        access_token=SecretStr(granted["access_token"]),
+        refresh_token=SecretStr(granted["refresh_token"]) if granted.get("refresh_token") else None,
+        expiry_time=expiry,
+        instance_url=granted.get("instance_url"),
+    )
+    secret = await services.vault.set(f"credential-{sample.credential_id}", token.to_json_text())
+    await services.stores.credentials.create(
+        Credential(
+            id=sample.credential_id,
+            tenant_id=TENANT,
+            integration_id=sample.integration_id,
+            connection_id=sample.connection_id,
+            secret_name=secret.name,
+            secret_version=secret.version,
+            expiry_time=expiry,
+        )
+    )
+
+
+async def _webhook(services: Services, sample: SampleProvider) -> None:
+    provider = services.providers.get(sample.integration_id)
+    try:
+        await services.vault.get(sample.webhook_secret_name)
+    except NotFound:
+        await services.vault.set(sample.webhook_secret_name, secrets.token_urlsafe(32))
+    await _once(
+        services.stores.registrations.create(
+            Registration(
+                id=sample.registration_id,
+                tenant_id=TENANT,
+                integration_id=sample.integration_id,
+                connection_id=sample.connection_id,
+                scheme=provider.webhooks.signature_preset,
+                secret_names=[sample.webhook_secret_name],
+            )
+        )
+    )
+
+
+async def _once(creation: Any) -> None:
+    try:
+        await creation
+    except AlreadyExists:
+        return

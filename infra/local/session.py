@@ -1,0 +1,102 @@
+"""The local stack, the functions host over it, and the services to look into the stores with: one session."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+
+from castiel.bootstrap import Services, build
+from castiel.settings import load_settings
+from infra.local.process import CHECKOUT, ServerProcess
+from infra.local.sandbox.client import SandboxControl
+from infra.local.settings import write_settings_file
+from infra.local.stack import LocalStack
+
+T = TypeVar("T")
+
+
+class StepFailedError(Exception):
+    """Something that should have happened did not; the text says what."""
+
+
+@dataclass
+class Session:
+    """A running Castiel on this machine."""
+
+    stack: LocalStack
+    host: ServerProcess
+    services: Services
+    settings_file: Path
+
+    @property
+    def url(self) -> str:
+        """The functions host's address."""
+        return f"http://127.0.0.1:{self.host.port}"
+
+    def control(self, provider: str) -> SandboxControl:
+        """The sandbox's controls for one provider; close it after use."""
+        return SandboxControl(self.services.settings.castiel_sandbox_url or "", provider)
+
+    async def run_timer(self, name: str) -> None:
+        """Run a timer function now, as the platform's admin endpoint does."""
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+            answer = await client.post(f"{self.url}/admin/functions/{name}", json={"input": ""})
+        if answer.status_code != 202:
+            raise StepFailedError(f"{name} could not be run: the host answered {answer.status_code}")
+
+
+@contextlib.asynccontextmanager
+async def session(
+    *,
+    data: Path | None,
+    ports: Mapping[str, int] | None = None,
+    host_port: int = 0,
+    settings_file: Path = CHECKOUT / "local.settings.json",
+    verbose: bool = False,
+    host_arguments: tuple[str, ...] = (),
+) -> AsyncIterator[Session]:
+    """Start everything; stop everything at the end. ``data=None`` keeps nothing."""
+    stack = LocalStack(data, ports=ports)
+    host = ServerProcess(
+        "host",
+        data=None if data is None else data / "host",
+        port=host_port,
+        arguments=["--app-dir", str(CHECKOUT), "--settings", str(settings_file), *host_arguments],
+        verbose=verbose,
+    )
+    await asyncio.to_thread(stack.start_all)
+    try:
+        environment = stack.environment()
+        write_settings_file(settings_file, environment)
+        os.environ.update(environment)
+        services = build(load_settings())
+        try:
+            await asyncio.to_thread(host.start)
+            yield Session(stack, host, services, settings_file)
+        finally:
+            await asyncio.to_thread(host.stop, 40.0)
+            await services.aclose()
+    finally:
+        await asyncio.to_thread(stack.stop_all)
+
+
+async def until(
+    look: Callable[[], Awaitable[T | None]], what: str, *, within: float = 60.0, every: float = 0.05
+) -> T:
+    """Wait for something to be there. Raises :class:`StepFailedError` naming it."""
+    deadline = time.monotonic() + within
+    while True:
+        found = await look()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise StepFailedError(f"{what}: not within {within:g} s")
+        await asyncio.sleep(every)
