@@ -37,8 +37,10 @@ def run() -> dict[str, dict[str, Any]]:
     return {name: measure(*load(name), matcher) for name in SETS}
 
 
-def measure(records: Sequence[dict[str, str]], labels: set[Pair], matcher: Matcher) -> dict[str, Any]:
-    """One set's measurements. Times are this process's own on one core, of the fastest round."""
+def measure(
+    records: Sequence[dict[str, str]], labels: set[Pair], matcher: Matcher, repeat_to: int = _PAIRS_TO_TIME
+) -> dict[str, Any]:
+    """One set's measurements. Times are this process's own on one core, of the fastest round (of ``repeat_to`` pairs)."""
     started = time.process_time()
     keys = [blocking_keys(fields, matcher.rules) for fields in records]
     prepared = [matcher.prepare(fields) for fields in records]
@@ -65,7 +67,9 @@ def measure(records: Sequence[dict[str, str]], labels: set[Pair], matcher: Match
         "found": len((merged | parked) & labels) / len(labels),
         "reviews": len(parked),
         "reviews_right": len(parked & labels),
-        "pairs_per_s": round(_speed(matcher, [(prepared[i], prepared[j]) for i, j in sorted(likely)])),
+        "pairs_per_s": round(
+            _speed(matcher, [(prepared[i], prepared[j]) for i, j in sorted(likely)], repeat_to)
+        ),
         "prepared_per_s": round(len(records) / preparing),
         "keys_per_record": sum(map(len, keys)) / len(keys),
         "keys_per_page": distinct_keys,
@@ -86,9 +90,9 @@ def _merges(matcher: Matcher, a: Prepared, b: Prepared) -> bool:
     return result is not None and result.decision is Decision.MERGE
 
 
-def _speed(matcher: Matcher, pairs: Sequence[tuple[Prepared, Prepared]]) -> float:
+def _speed(matcher: Matcher, pairs: Sequence[tuple[Prepared, Prepared]], repeat_to: int) -> float:
     """Pairs per second: every blocked pair compared, in full or until it can't reach a review any more."""
-    repeats = max(1, _PAIRS_TO_TIME // len(pairs))
+    repeats = max(1, repeat_to // len(pairs))
     fastest = float("inf")
     for _ in range(_ROUNDS):
         started = time.process_time()
