@@ -66,6 +66,11 @@ def test_nothing_can_not_be_merged() -> None:
         merge([], MergePolicy.KEEP_FIRST)
 
 
+def test_an_empty_list_comes_from_somewhere_too() -> None:
+    merged = merge([{"a": 1}, {"tags": []}], MergePolicy.MERGE_FIELDS)
+    assert (merged.fields["tags"], merged.sources["tags"]) == ([], (1,))
+
+
 SCALARS = st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from(["", "x", "y"])
 VALUES = SCALARS | st.lists(SCALARS, max_size=3) | st.dictionaries(st.sampled_from("pq"), SCALARS, max_size=2)
 RECORDS = st.lists(st.dictionaries(st.sampled_from("abcd"), VALUES), min_size=1, max_size=4)

@@ -92,7 +92,7 @@ def _unite(lists: Sequence[tuple[int, list[Any]]]) -> tuple[list[Any], tuple[int
         if new:
             used.append(position)
             united += new
-    return united, tuple(used)
+    return united, tuple(used) or (lists[0][0],)
 
 
 def _same(a: Any, b: Any) -> bool:
