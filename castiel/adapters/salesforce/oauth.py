@@ -1,0 +1,189 @@
+"""Salesforce's OAuth: authorization code with PKCE, and refresh.
+
+Sources: https://help.salesforce.com/s/articleView?id=sf.remoteaccess_oauth_web_server_flow.htm,
+…remoteaccess_oauth_refresh_token_flow.htm, …remoteaccess_oauth_flow_errors.htm (id=sf. in each)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode, urlsplit
+
+from pydantic import SecretStr
+
+from castiel.adapters.base import OAuthFlow
+from castiel.adapters.errors_table import ErrorDetail, ErrorRule, classify
+from castiel.adapters.http import HttpPool, HttpReply
+from castiel.adapters.retry_after import retry_after_seconds
+from castiel.adapters.salesforce.dialect import error_detail
+from castiel.adapters.salesforce.moments import answered_at
+from castiel.adapters.salesforce.settings import (
+    DEFAULT_LOGIN_URL,
+    DEFAULT_SCOPES,
+    DEFAULT_SESSION_MINUTES,
+    number,
+)
+from castiel.adapters.urls import origin_of
+from castiel.domain.connections import Connection
+from castiel.domain.credentials import OAuthClient, TokenSecret
+from castiel.errors import (
+    ConfigurationError,
+    MalformedResponse,
+    ProviderRateLimited,
+    ProviderRejected,
+    ProviderUnavailable,
+    ReauthRequired,
+)
+
+_DOMAINS = (".salesforce.com", ".force.com", ".salesforce.mil", ".sfcrmproducts.cn")
+
+_RULES = (
+    ErrorRule(ReauthRequired, code="invalid_grant"),
+    ErrorRule(ReauthRequired, code="inactive_user"),
+    ErrorRule(ReauthRequired, code="inactive_org"),
+    ErrorRule(ProviderRateLimited, code="rate_limit_exceeded"),
+    ErrorRule(ProviderUnavailable, code="server_error"),
+    ErrorRule(ProviderUnavailable, code="temporarily_unavailable"),
+    ErrorRule(ProviderRateLimited, 429),
+    ErrorRule(ProviderUnavailable, 408),
+    ErrorRule(ProviderRejected, range(400, 500)),
+)
+
+
+class SalesforceOAuth(OAuthFlow):
+    """Tokens of an External Client App or Connected App."""
+
+    async def refresh(
+        self, http: HttpPool, connection: Connection | None, client: OAuthClient, token: TokenSecret
+    ) -> TokenSecret:
+        """A new session, and a new refresh token where the app rotates them.
+
+        Raises :class:`ReauthRequired`, :class:`ProviderRejected` (the app's own identity is wrong),
+        :class:`ProviderRateLimited` or :class:`ProviderUnavailable`.
+        """
+        if token.refresh_token is None:
+            raise ReauthRequired("no refresh token was granted", provider_code="no_refresh_token")
+        form = {
+            "grant_type": "refresh_token",
+            "refresh_token": token.refresh_token.get_secret_value(),
+            **_identity(client),
+        }
+        login = _login_url(connection, token.instance_url)
+        return _token(await _ask(http, login, form), connection, token)
+
+    def authorization_url(
+        self,
+        connection: Connection,
+        client: OAuthClient,
+        *,
+        redirect_uri: str,
+        state: str,
+        code_challenge: str,
+    ) -> str:
+        """See :class:`OAuthFlow`. The setting ``scopes`` must keep ``refresh_token`` for a lasting connection."""
+        query = {
+            "response_type": "code",
+            "client_id": client.client_id,
+            "redirect_uri": redirect_uri,
+            "scope": str(connection.settings.get("scopes") or DEFAULT_SCOPES),
+            "state": state,
+            "code_challenge": code_challenge,
+            "code_challenge_method": "S256",
+        }
+        return f"{_login_url(connection, None)}/services/oauth2/authorize?{urlencode(query)}"
+
+    async def exchange(
+        self,
+        http: HttpPool,
+        connection: Connection,
+        client: OAuthClient,
+        *,
+        code: str,
+        redirect_uri: str,
+        code_verifier: str,
+    ) -> TokenSecret:
+        """The first token. Raises as :meth:`refresh` does."""
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": redirect_uri,
+            "code_verifier": code_verifier,
+            **_identity(client),
+        }
+        return _token(await _ask(http, _login_url(connection, None), form), connection, None)
+
+
+def _identity(client: OAuthClient) -> dict[str, str]:
+    secret = client.client_secret
+    return {"client_id": client.client_id} | ({"client_secret": secret.get_secret_value()} if secret else {})
+
+
+def _login_url(connection: Connection | None, instance_url: str | None) -> str:
+    settings = connection.settings if connection else {}
+    url = settings.get("loginUrl") or settings.get("baseUrl") or instance_url or DEFAULT_LOGIN_URL
+    return str(url).rstrip("/")
+
+
+async def _ask(http: HttpPool, login_url: str, form: Mapping[str, str]) -> HttpReply:
+    host = urlsplit(login_url).hostname or ""
+    if not host.endswith(_DOMAINS) and origin_of(login_url) not in http.policy.trusted_origins:
+        # The app's secret goes there: no other host may have it, whatever a tenant's settings say.
+        raise ConfigurationError("loginUrl: not an address of Salesforce")
+    reply = await http.send("POST", f"{login_url}/services/oauth2/token", form=form, safe=False)
+    if reply.status != 200:
+        raise classify(_RULES, "salesforce", reply.status, _detail(reply), retry_after_seconds(reply.headers))
+    return reply
+
+
+def _detail(reply: HttpReply) -> ErrorDetail:
+    try:
+        body = json.loads(reply.body)
+    except (ValueError, RecursionError):
+        return ErrorDetail()
+    return error_detail(body, "error") if isinstance(body, dict) else ErrorDetail()
+
+
+def _token(reply: HttpReply, connection: Connection | None, old: TokenSecret | None) -> TokenSecret:
+    body = reply.json()
+    if not isinstance(body, dict):
+        raise MalformedResponse("the token answer is no object", status=reply.status)
+    access_token, instance_url = body.get("access_token"), body.get("instance_url")
+    if not isinstance(access_token, str) or not access_token:
+        raise MalformedResponse("the token answer has no access_token", status=reply.status)
+    if not isinstance(instance_url, str) or not instance_url:
+        raise MalformedResponse("the token answer has no instance_url", status=reply.status)
+    rotated = body.get("refresh_token")
+    issued_at = _issued_at(body.get("issued_at"), reply)
+    return TokenSecret(
+        access_token=SecretStr(access_token),
+        refresh_token=SecretStr(rotated)
+        if isinstance(rotated, str) and rotated
+        else old and old.refresh_token,
+        expiry_time=issued_at + _lifetime(connection),
+        issued_at=issued_at,
+        instance_url=instance_url,
+        token_type=_text(body.get("token_type")),
+        scope=_text(body.get("scope")),
+    )
+
+
+def _lifetime(connection: Connection | None) -> timedelta:
+    # The answer has no expires_in: a session lives as long as the org's policy says, two hours unless it was changed.
+    if connection is None:
+        return timedelta(minutes=DEFAULT_SESSION_MINUTES)
+    return timedelta(minutes=number(connection, "sessionMinutes", DEFAULT_SESSION_MINUTES))
+
+
+def _issued_at(milliseconds: object, reply: HttpReply) -> datetime:
+    if isinstance(milliseconds, str) and milliseconds.isascii() and milliseconds.isdigit():
+        try:
+            return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
+        except (OverflowError, ValueError, OSError):
+            raise MalformedResponse("the token answer's issued_at is no time", status=reply.status) from None
+    return answered_at(reply.headers)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
