@@ -240,6 +240,21 @@ async def test_items_expire_by_the_containers_default_or_their_own_ttl(
     await results.create_item(_task("default"))
 
 
+async def test_a_new_default_ttl_counts_for_the_items_that_are_there(cosmos_database: DatabaseProxy) -> None:
+    results = await cosmos_database.create_container("results", PartitionKey("/tenantId"))
+    await results.create_item(_task("old"))
+    await results.create_item(_task("never", ttl=-1))
+    await cosmos_database.replace_container(results, PartitionKey("/tenantId"), default_ttl=1)
+    deadline = time.monotonic() + 10
+    while await _ids(results) != ["never"]:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.1)
+    await cosmos_database.replace_container(results, PartitionKey("/tenantId"), default_ttl=3600)
+    with pytest.raises(CosmosHttpResponseError) as caught:
+        await cosmos_database.replace_container(results, PartitionKey("/other"))
+    assert caught.value.status_code == 400
+
+
 async def test_an_items_ttl_means_nothing_where_the_container_has_none(tasks: ContainerProxy) -> None:
     await tasks.create_item(_task(ttl=1))
     await asyncio.sleep(1.1)  # nothing to wait for: the point is that nothing happens

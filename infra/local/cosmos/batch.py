@@ -26,7 +26,7 @@ Result = dict[str, Any]
 
 
 @dataclass
-class BatchFailed(Exception):  # noqa: N818 - raised so that the transaction rolls back; it is an answer, not an error
+class BatchFailed(Exception):
     """An operation failed; ``results`` has one entry per operation, 424 for those that did not."""
 
     results: list[Result]

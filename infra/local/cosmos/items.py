@@ -176,7 +176,8 @@ def _insert(
     connection: sqlite3.Connection, container: Container, epk: bytes, document: dict[str, Any]
 ) -> Answer:
     seq = next_seq(connection, container)
-    connection.execute(f"DELETE FROM {container.table} WHERE epk = ? AND id = ?", (epk, document["id"]))
+    if container.default_ttl is not None:  # one of that id may be there still, expired
+        connection.execute(f"DELETE FROM {container.table} WHERE epk = ? AND id = ?", (epk, document["id"]))
     row = new_row(container, seq, epk, document)
     connection.execute(INSERT.format(container.table), row)
     return Answer(201, row[5], row[3], write_charge(len(row[5])))

@@ -198,7 +198,7 @@ class Server:
             container = _container(connection, request, names)
             return items.read(connection, container, _key(request, container), names[2], _match(request))
 
-        return _document(await self._database.read(read), request)
+        return _document(await self._database.read_briefly(read), request)
 
     async def _replace_document(self, request: web.Request, names: Names) -> web.StreamResponse:
         document, match = await _json_body(request), _match(request)
