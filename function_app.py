@@ -1,5 +1,7 @@
 """Castiel's five functions: each binds its input and awaits one handler."""
 
+from typing import List  # noqa: UP035  (the worker refuses list[…] here)
+
 import azure.functions as func
 
 from castiel.azure.triggers import http_response, received, webhook_request
@@ -30,7 +32,7 @@ async def sync_inbound_worker(message: func.ServiceBusMessage) -> None:
     connection="SERVICE_BUS_CONNECTION_STRING",
     cardinality=func.Cardinality.MANY,
 )
-async def sync_outbound_worker(messages: list[func.ServiceBusMessage]) -> None:
+async def sync_outbound_worker(messages: List[func.ServiceBusMessage]) -> None:  # noqa: UP006
     await (await castiel.services()).outbound_worker.handle([received(message) for message in messages])
 
 

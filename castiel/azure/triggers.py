@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
 
 import azure.functions as func
 
@@ -12,14 +13,19 @@ from castiel.ports.messaging import ReceivedMessage
 
 def received(message: func.ServiceBusMessage) -> ReceivedMessage:
     """A Service Bus message as the trigger hands it over."""
+    properties = dict(message.application_properties or {})
+    # In a batch the worker shifts the messages' own correlation ids when some have none: the property stays put.
+    correlation_id = properties.get("correlationId") or message.correlation_id
+    enqueued = message.enqueued_time_utc
     return ReceivedMessage(
         body=message.get_body(),
         message_id=message.message_id,
-        correlation_id=message.correlation_id,
+        correlation_id=str(correlation_id) if correlation_id else None,
         # The trigger counts deliveries from 1.
         delivery_count=max(0, (message.delivery_count or 1) - 1),
-        enqueued_at=message.enqueued_time_utc,
-        properties=dict(message.application_properties or {}),
+        # The worker hands over naive UTC.
+        enqueued_at=enqueued.replace(tzinfo=UTC) if enqueued and enqueued.tzinfo is None else enqueued,
+        properties=properties,
     )
 
 

@@ -83,8 +83,8 @@ class Demo:
 
     async def _show_shards(self) -> None:
         table = Table(title=f"{self.summary['shards']} shards stored, some of them", title_justify="left")
-        for column in ("id", "type", "name", "e-mail or phone", "lives at"):
-            table.add_column(column, overflow="ellipsis", no_wrap=True)
+        for column in ("type", "name", "e-mail or phone", "lives at"):
+            table.add_column(column)
         shards = self._session.services.stores.shards
         for shard_type in SALESFORCE.entities.values():
             shown = 0
@@ -93,11 +93,10 @@ class Demo:
                 name = fields.get("name") or f"{fields.get('firstName', '')} {fields.get('lastName', '')}"
                 reference = shard.references[0]
                 table.add_row(
-                    shard.id,
                     shard.shard_type,
                     str(name),
                     str(fields.get("email") or fields.get("phone") or ""),
-                    f"{reference.integration_id} {reference.entity} {reference.external_id}",
+                    f"{reference.entity} {reference.external_id}",
                 )
                 shown += 1
                 if shown == 3:

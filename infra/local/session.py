@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -62,9 +62,11 @@ async def session(
     settings_file: Path = CHECKOUT / "local.settings.json",
     verbose: bool = False,
     host_arguments: tuple[str, ...] = (),
+    server_arguments: Mapping[str, Sequence[str]] | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Session]:
-    """Start everything; stop everything at the end. ``data=None`` keeps nothing."""
-    stack = LocalStack(data, ports=ports)
+    """Start everything; stop everything at the end. ``data=None`` keeps nothing; ``settings`` are the app's own."""
+    stack = LocalStack(data, ports=ports, arguments=server_arguments)
     host = ServerProcess(
         "host",
         data=None if data is None else data / "host",
@@ -74,18 +76,33 @@ async def session(
     )
     await asyncio.to_thread(stack.start_all)
     try:
-        environment = stack.environment()
+        environment = {**stack.environment(), **(settings or {})}
         write_settings_file(settings_file, environment)
-        os.environ.update(environment)
-        services = build(load_settings())
+        with _environment(environment):
+            services = build(load_settings())
         try:
-            await asyncio.to_thread(host.start)
+            with _environment(environment):
+                await asyncio.to_thread(host.start)
             yield Session(stack, host, services, settings_file)
         finally:
             await asyncio.to_thread(host.stop, 40.0)
             await services.aclose()
     finally:
         await asyncio.to_thread(stack.stop_all)
+
+
+@contextlib.contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 async def until(

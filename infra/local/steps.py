@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -69,7 +70,7 @@ async def signed_webhook(session: Session, sample: SampleProvider = SALESFORCE) 
         return found[0].fields if found and found[0].fields.get("title") == title else None
 
     await until(changed, "the webhook's change reaches the shard")
-    body = sent["body"] if isinstance(sent["body"], dict) else {}
+    body = sent["body"] if isinstance(sent["body"], dict) else json.loads(sent["body"])
     return {"status": sent["status"], **body}
 
 

@@ -11,6 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
+from castiel.errors import ConfigurationError
 from infra.local.host.errors import HostError
 from infra.local.host.functions_host import HostOptions, serve
 from infra.local.host.settings import apply_settings, load_settings
@@ -102,7 +103,9 @@ def main(arguments: list[str] | None = None) -> int:
         clean = asyncio.run(
             _serve(HostOptions(app_dir, data_dir, options.host, options.port, options.drain_seconds))
         )
-    except (HostError, OSError) as error:
+        # An app's clients live as long as its worker and are never closed: no news at the end of the process.
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    except (HostError, ConfigurationError, OSError) as error:
         logger.error("The host cannot run: %s", error)
         return 2
     if not clean:

@@ -1,0 +1,90 @@
+"""The webhook endpoint through the functions host: who is refused, and what a delivery does."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from azure.servicebus.aio import ServiceBusClient
+
+from infra.local.sample import SALESFORCE, plant, webhook_secret
+from infra.local.session import Session
+from tests.support.app import running_app
+
+pytestmark = [pytest.mark.stack, pytest.mark.slow]
+
+EVENT = {"deliveryId": "d-1", "event": "contact.updated", "entity": "Contact", "id": "003000000000001AAA"}
+
+
+@pytest.fixture(scope="module")
+async def app() -> AsyncIterator[Session]:
+    # The outbound worker is off: what was queued stays in the queue to be counted.
+    async with running_app(settings={"AzureWebJobs.SyncOutboundWorker.Disabled": "true"}) as running:
+        async with running.control("salesforce") as control:
+            await plant(running.services, control)
+        yield running
+
+
+async def post(
+    app: Session, body: bytes, *, secret: str | None = None, registration: str = SALESFORCE.registration_id
+) -> httpx.Response:
+    key = (secret or await webhook_secret(app.services)).encode()
+    headers = {"X-Salesforce-Content-SHA256": hmac.digest(key, body, hashlib.sha256).hex()}
+    async with httpx.AsyncClient(trust_env=False) as client:
+        return await client.post(f"{app.url}/webhooks/{registration}/events", content=body, headers=headers)
+
+
+def event(**changes: Any) -> bytes:
+    return json.dumps({**EVENT, **changes}).encode()
+
+
+async def queued(app: Session) -> list[str]:
+    connection = app.services.settings.service_bus_connection_string
+    assert connection is not None
+    async with (
+        ServiceBusClient.from_connection_string(connection.get_secret_value()) as client,
+        client.get_queue_receiver("sync-outbound") as receiver,
+    ):
+        peeked = await receiver.peek_messages(max_message_count=100)
+    return [json.loads(b"".join(message.body))["deliveryId"] for message in peeked]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_signed_delivery_is_queued_once_however_often_it_comes(app: Session) -> None:
+    first = await post(app, event(deliveryId="once"))
+    again = await post(app, event(deliveryId="once"))
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert first.json() == {
+        "success": True,
+        "eventType": "contact.updated",
+        "entityId": EVENT["id"],
+        "synced": True,
+    }
+    assert (await queued(app)).count("once") == 1
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_wrong_signature_is_refused_and_queues_nothing(app: Session) -> None:
+    answer = await post(app, event(deliveryId="forged"), secret="not the secret")
+    assert answer.status_code == 401
+    assert "forged" not in await queued(app)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_malformed_json_is_a_bad_request(app: Session) -> None:
+    assert (await post(app, b'{"event": ')).status_code == 400
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_an_unknown_registration_is_not_found(app: Session) -> None:
+    assert (await post(app, event(), registration="reg-unknown")).status_code == 404
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_body_over_the_limit_is_too_large(app: Session) -> None:
+    assert (await post(app, event(changes={"a": "x" * 1_100_000}))).status_code == 413
