@@ -53,13 +53,17 @@ class Registration(Document):
 
 @dataclass(frozen=True, slots=True)
 class WebhookRequest:
-    """A delivery as it came in: the raw body untouched, header names in lower case."""
+    """A delivery as it came in: the raw body untouched, header names in lower case.
+
+    ``settings``: the registration's own, added once it is known; they say which writer we are (``botId``).
+    """
 
     registration_id: str
     path: str
     headers: Mapping[str, str]
     body: bytes
     source_ip: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from castiel.adapters.base import WebhookFormat
 from castiel.domain.messages import Operation, OutboundMessage, OutboundSource, SyncMessage
@@ -91,7 +92,7 @@ class WebhookManagementService:
 
     def process_webhook_event(self, registration: Registration, request: WebhookRequest) -> Delivery:
         """Read a verified delivery. Raises :class:`~castiel.errors.InvalidWebhook`."""
-        return self.format_of(registration).parse(request)
+        return self.format_of(registration).parse(replace(request, settings=registration.settings))
 
     def wanted(self, registration: Registration, delivery: Delivery) -> list[WebhookEvent]:
         """The events of a delivery that change something here."""
