@@ -118,9 +118,11 @@ class Conjunction:
         first = order.columns[0] if order.columns else None
         for target, (rank, value, bounds) in self.ranges.items():
             resumed = after is not None and order.uniform and first is not None and first.target == target
-            if not (resumed and not order.descending):
+            if not resumed:
+                conditions.append(_between(rank, value, bounds))
+            elif order.descending:
                 conditions.append(_bound(rank, value, bounds.low, ">"))
-            if not (resumed and order.descending):
+            else:
                 conditions.append(_bound(rank, value, bounds.high, "<"))
         if after is not None:
             conditions.append(order.from_position(*after))
@@ -149,6 +151,20 @@ def _elements(schema: Schema, atom: Elements, scope: KeyScope) -> Sql:
     where, params = scope.condition()
     condition = f"seq IN (SELECT seq FROM {table} WHERE t = ? AND v IN ({_marks(atom.values)}) AND {where})"
     return condition, [atom.rank, *atom.values, *params]
+
+
+def _between(rank: str, value: str, bounds: Range) -> Sql:
+    """Within one type as a comparison of values: SQLite would start at the ties of a row value, not after them."""
+    low, high = bounds.low, bounds.high
+    if low.rank != high.rank:
+        ends = (_bound(rank, value, low, ">"), _bound(rank, value, high, "<"))
+        return " AND ".join(sql for sql, _ in ends), [part for _, parts in ends for part in parts]
+    condition, params = f"{rank} = ?", [low.rank]
+    for end, sign in ((low, ">"), (high, "<")):
+        if end.value is not None:
+            condition += f" AND {value} {sign}{'=' if end.inclusive else ''} ?"
+            params.append(end.value)
+    return condition, params
 
 
 def _bound(rank: str, value: str, bound: Bound, sign: str) -> Sql:
