@@ -10,18 +10,19 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 from azure.servicebus.aio import ServiceBusClient
 
 from infra.local.sample import SALESFORCE, plant, webhook_secret
 from infra.local.session import Session
 from tests.support.app import running_app
 
-pytestmark = [pytest.mark.stack, pytest.mark.slow]
+pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 EVENT = {"deliveryId": "d-1", "event": "contact.updated", "entity": "Contact", "id": "003000000000001AAA"}
 
 
-@pytest.fixture(scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def app() -> AsyncIterator[Session]:
     # The outbound worker is off: what was queued stays in the queue to be counted.
     async with running_app(settings={"AzureWebJobs.SyncOutboundWorker.Disabled": "true"}) as running:
@@ -54,7 +55,6 @@ async def queued(app: Session) -> list[str]:
     return [json.loads(b"".join(message.body))["deliveryId"] for message in peeked]
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_a_signed_delivery_is_queued_once_however_often_it_comes(app: Session) -> None:
     first = await post(app, event(deliveryId="once"))
     again = await post(app, event(deliveryId="once"))
@@ -68,23 +68,19 @@ async def test_a_signed_delivery_is_queued_once_however_often_it_comes(app: Sess
     assert (await queued(app)).count("once") == 1
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_a_wrong_signature_is_refused_and_queues_nothing(app: Session) -> None:
     answer = await post(app, event(deliveryId="forged"), secret="not the secret")
     assert answer.status_code == 401
     assert "forged" not in await queued(app)
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_malformed_json_is_a_bad_request(app: Session) -> None:
     assert (await post(app, b'{"event": ')).status_code == 400
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_an_unknown_registration_is_not_found(app: Session) -> None:
     assert (await post(app, event(), registration="reg-unknown")).status_code == 404
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_a_body_over_the_limit_is_too_large(app: Session) -> None:
     assert (await post(app, event(changes={"a": "x" * 1_100_000}))).status_code == 413
