@@ -191,7 +191,8 @@ def _definition(name: str, body: Resource, rid: str, self_link: str) -> Resource
     if (body.get("uniqueKeyPolicy") or {}).get("uniqueKeys"):
         raise bad_request("Unique keys are not supported by this emulator.")
     key = body.get("partitionKey")
-    paths = key.get("paths") if isinstance(key, dict) else None
+    key = key if isinstance(key, dict) else {}
+    paths = key.get("paths")
     if not paths or len(paths) > (3 if key.get("kind") == "MultiHash" else 1):
         raise bad_request("A container needs a partition key: one path, or up to three of kind MultiHash.")
     ttl = body.get("defaultTtl")

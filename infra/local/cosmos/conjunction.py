@@ -84,7 +84,8 @@ class Conjunction:
         elif scope.prefix_levels:
             columns.append(schema.prefix(scope.prefix_levels))
             scope_sql = (f"{columns[0]} = ?", [scope.low])
-        fixed, ranges = [scope_sql], {}
+        fixed = [scope_sql]
+        ranges: dict[Target, tuple[str, str, Range]] = {}
         equal: list[str] = []
         for atom in atoms:
             if isinstance(atom, Elements):

@@ -113,7 +113,7 @@ def _cut(
 def _first(query: s.Query, params: dict[str, Any]) -> _Token:
     limits = [_count(expr, params) for expr in (query.top, query.limit) if expr is not None]
     offset = _count(query.offset, params) if query.offset is not None else 0
-    return _Token(offset=offset, limit=min(limits, default=None))  # type: ignore[type-var]
+    return _Token(offset=offset, limit=min(limits, default=None))
 
 
 def _count(expr: s.Expr, params: dict[str, Any]) -> int:

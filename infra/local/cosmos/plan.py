@@ -50,7 +50,7 @@ class Plan:
             if len(cursors) > 1
             else iter(cursors[0] if cursors else ())
         )
-        last = None
+        last: int | None = None
         for seq, *keys in rows:
             if seq != last:
                 last = seq
