@@ -15,7 +15,7 @@ from castiel.adapters.salesforce.moments import answered_at
 from castiel.adapters.salesforce.settings import api_path, chosen_fields, entity_name
 from castiel.domain.connections import Connection
 from castiel.domain.fields import EntityDescription, FieldDescription, FieldType
-from castiel.errors import MalformedResponse
+from castiel.errors import MalformedResponse, RecordNotFound, SchemaMismatch
 
 _NEEDED = ("Id", "IsDeleted", "SystemModstamp")
 _UNREADABLE = {"address", "location", "base64", "complexvalue"}
@@ -44,6 +44,7 @@ _TYPES: Mapping[str, FieldType] = {
 class ObjectDescription:
     """One object's describe, and the server's clock when it was given."""
 
+    name: str
     raw: Mapping[str, Any]
     at: datetime
 
@@ -73,8 +74,13 @@ class Describes:
         """An object's describe, from memory unless ``fresh``."""
         if fresh or entity not in self._known:
             path = f"{api_path(self._connection)}/sobjects/{entity_name(entity)}/describe"
-            reply = await self._api.call("GET", path)
-            self._known[entity] = ObjectDescription(_object(reply, "fields"), answered_at(reply.headers))
+            try:
+                reply = await self._api.call("GET", path)
+            except RecordNotFound as error:
+                text = f"{entity}: the org has no such object, or the connected user may not see it"
+                raise SchemaMismatch(text, status=error.status, provider_code=error.provider_code) from None
+            found = _object(reply, "fields")
+            self._known[entity] = ObjectDescription(entity, found, answered_at(reply.headers))
         return self._known[entity]
 
     async def fields(self, entity: str) -> list[str]:
@@ -84,15 +90,15 @@ class Describes:
     async def names(self) -> list[str]:
         """All objects the connected user sees."""
         reply = await self._api.call("GET", f"{api_path(self._connection)}/sobjects")
-        return [str(found["name"]) for found in _object(reply, "sobjects")["sobjects"] if "name" in found]
+        return [str(found["name"]) for found in _object(reply, "sobjects")["sobjects"]]
 
 
 def entity_description(found: ObjectDescription) -> EntityDescription:
     """A describe in Castiel's own words."""
     raw = found.raw
     return EntityDescription(
-        name=str(raw["name"]),
-        label=str(raw.get("label") or raw["name"]),
+        name=found.name,
+        label=str(raw.get("label") or found.name),
         fields=tuple(_field(found.field(name) or {}) for name in found.queryable(None)),
         writable=bool(raw.get("createable") or raw.get("updateable")),
         deletable=bool(raw.get("deletable")),
@@ -116,6 +122,11 @@ def _field(raw: Mapping[str, Any]) -> FieldDescription:
 
 def _object(reply: HttpReply, member: str) -> dict[str, Any]:
     body = reply.json()
-    if not isinstance(body, dict) or not isinstance(body.get(member), list):
+    items = body.get(member) if isinstance(body, dict) else None
+    if not isinstance(body, dict) or not isinstance(items, list) or not all(map(_is_named, items)):
         raise MalformedResponse(f"a describe without {member}", status=reply.status)
     return body
+
+
+def _is_named(item: object) -> bool:
+    return isinstance(item, dict) and isinstance(item.get("name"), str)

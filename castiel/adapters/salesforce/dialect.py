@@ -131,7 +131,7 @@ def headers(_connection: Connection) -> Mapping[str, str]:
 
 def read_error(reply: HttpReply) -> ErrorDetail | None:
     """An error body's code and field names; ``None`` for a success."""
-    if reply.status < 400:
+    if reply.status < 300:
         return None
     plain = _PLAIN_CODES.get(reply.body.strip()[:40])
     if plain is not None:

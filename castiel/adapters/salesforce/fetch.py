@@ -26,7 +26,7 @@ from castiel.adapters.salesforce.settings import (
     page_size,
 )
 from castiel.domain.connections import Connection
-from castiel.errors import AuthenticationFailed, CursorExpired, MalformedResponse
+from castiel.errors import AuthenticationFailed, CursorExpired, MalformedResponse, ProviderUnavailable
 
 MOST_READ = 1000
 """Records read by id in one call; Salesforce allows 2000."""
@@ -56,8 +56,10 @@ class Reader:
                 answer = await self._page(entity, fields, progress.position, link)
             except (CursorExpired, AuthenticationFailed):
                 # The locator ended, or the session that it belongs to: the keyset knows the way on.
-                if link is None or restarts == MOST_RESTARTS:
+                if link is None:
                     raise
+                if restarts == MOST_RESTARTS:
+                    raise ProviderUnavailable("queries keep ending before their second page") from None
                 link, restarts = None, restarts + 1
                 progress = await self._requeried(entity, progress)
                 continue

@@ -59,7 +59,7 @@ def _callout_event(body: Mapping[str, Any]) -> WebhookEvent:
     match = _EVENT.fullmatch(name)
     if match is None:
         raise InvalidWebhook("event: write it as object.verb")
-    entity = _text(body, "entity") or _entity_of(match.group(1))
+    entity = _entity_of(_text(body, "entity") or match.group(1))
     if not _ENTITY.fullmatch(entity):
         raise InvalidWebhook("entity: not the name of an object")
     external_id = _text(body, "id") or _text(body, "entityId")
@@ -85,12 +85,16 @@ def _change_events(payload: Mapping[str, Any]) -> tuple[WebhookEvent, ...]:
         raise InvalidWebhook("entityName: not the name of an object")
     # A gap (GAP_UPDATE, …) says that something happened but not what: the record is read again.
     kind = _text(header, "changeType", needed=True).lower()
+    if not _ENTITY.fullmatch(kind):
+        raise InvalidWebhook("changeType: not a kind of change")
     verb = kind.removeprefix("gap_")
-    changes = {} if verb != kind else {n: v for n, v in payload.items() if n != "ChangeEventHeader"}
+    changes: dict[str, Any] = (
+        {} if verb != kind else {n: v for n, v in payload.items() if n != "ChangeEventHeader"}
+    )
     ids = [full_id(one) if is_id(one) else None for one in _texts(header, "recordIds")]
     return tuple(
         WebhookEvent(
-            event_type=f"{entity.lower()}.{_PAST.get(verb, verb)}"[:_MOST_TEXT],
+            event_type=f"{entity.lower()}.{_PAST.get(verb, verb)}",
             entity=entity,
             external_id=external_id,
             operation=_OPERATIONS.get(verb),
@@ -104,20 +108,29 @@ def _change_events(payload: Mapping[str, Any]) -> tuple[WebhookEvent, ...]:
 
 
 def _entity_of(name: str) -> str:
-    """``account`` → ``Account``; custom objects are named as they are."""
-    return name if name.endswith("__c") else name[0].upper() + name[1:]
+    """``account`` → ``Account``; custom objects (``Invoice__c``) are named as they are."""
+    return name if "__" in name else name[0].upper() + name[1:]
 
 
 def _delivery_id(body: Mapping[str, Any], request: WebhookRequest) -> str:
     given = _text(body, "deliveryId") or request.headers.get(DELIVERY_HEADER, "")
-    return given[:_MOST_TEXT] or hashlib.sha256(request.body).hexdigest()
+    return given or hashlib.sha256(request.body).hexdigest()
 
 
 def _json(body: bytes) -> Any:
     try:
-        return json.loads(body)
+        found = json.loads(body, parse_constant=_refuse)
+        json.dumps(
+            found, ensure_ascii=False
+        ).encode()  # half a character (a lone surrogate) could not be passed on
     except (ValueError, RecursionError):
         raise InvalidWebhook("body: not JSON") from None
+    return found
+
+
+def _refuse(_constant: str) -> None:
+    """NaN and Infinity, which Python reads and JSON does not know."""
+    raise ValueError("no JSON value")
 
 
 def _object(value: Any, name: str) -> dict[str, Any]:
