@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -10,6 +11,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from castiel.errors import ConfigurationError
 
+NEITHER_BUS = (
+    "SERVICE_BUS_CONNECTION_STRING: give it, or SERVICE_BUS_CONNECTION_STRING__fullyQualifiedNamespace"
+    " (managed identity), exactly one of them"
+)
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -128,10 +133,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _is_consistent(self) -> Settings:
         if (self.service_bus_connection_string is None) == (self.service_bus_namespace is None):
-            raise ValueError(
-                "SERVICE_BUS_CONNECTION_STRING: give it, or SERVICE_BUS_CONNECTION_STRING__fullyQualifiedNamespace"
-                " (managed identity), not both and not neither"
-            )
+            raise ValueError(NEITHER_BUS)
         local_only = {
             "KEY_VAULT_CA_FILE": self.key_vault_ca_file,
             "KEY_VAULT_STATIC_TOKEN": self.key_vault_static_token,
@@ -173,7 +175,15 @@ def load_settings() -> Settings:
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
         lines = [_line(problem["loc"], problem["msg"], problem["type"]) for problem in problems]
+        # Pydantic checks what belongs together only when every single field is good: say this one with the others.
+        if all(problem["loc"] for problem in problems) and not _bus_named():
+            lines.append(NEITHER_BUS)
         raise ConfigurationError("settings:\n" + "\n".join(f"  {line}" for line in lines)) from None
+
+
+def _bus_named() -> bool:
+    names = {name.upper() for name, value in os.environ.items() if value}
+    return any(name.startswith("SERVICE_BUS_CONNECTION_STRING") for name in names)
 
 
 def _line(location: tuple[int | str, ...], message: str, kind: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from castiel.domain.results import SyncStatus
 from infra.local.process import CHECKOUT, ServerFailedError
 from infra.local.sample import SALESFORCE, TENANT, make_due, plant
 from infra.local.session import Session, StepFailedError, session
@@ -70,6 +71,8 @@ async def _main_job(running: Session, console: Console, started: float) -> None:
         f"SyncInboundWorker: task {task.status.value}, {shards} shards stored; {seconds:.1f} s since the start"
     )
     console.print_json(json.dumps(result.to_json()))
+    if result.status is SyncStatus.FAILED:
+        raise StepFailedError(f"the sync failed: {result.error_code} {result.error_message}")
     if result.records_processed == 0:
         console.print(
             "Nothing had changed since the last run (the data is in .local; `make clean-data` begins anew)."

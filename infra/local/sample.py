@@ -65,6 +65,7 @@ async def plant(services: Services, control: SandboxControl, sample: SampleProvi
     if not any(entity["live"] for entity in (await control.counts()).values()):
         await control.seed(**sample.records)
     await _credential(services, control, sample)
+    await _move(services, control, sample)
     await _once(
         services.stores.connections.create(
             Connection(
@@ -101,6 +102,23 @@ async def make_due(services: Services, sample: SampleProvider = SALESFORCE) -> N
 async def webhook_secret(services: Services, sample: SampleProvider = SALESFORCE) -> str:
     """The secret that the sample registration's deliveries are signed with."""
     return (await services.vault.get(sample.webhook_secret_name)).value
+
+
+async def _move(services: Services, control: SandboxControl, sample: SampleProvider) -> None:
+    """The sandbox may listen elsewhere than in an earlier run: the connection and its token follow."""
+    try:
+        connection = await services.stores.connections.get(TENANT, sample.connection_id)
+    except NotFound:
+        return
+    if connection.settings.get("baseUrl") == control.url:
+        return
+    connection.settings["baseUrl"] = control.url
+    await services.stores.connections.replace(connection)
+    credential = await services.stores.credentials.get(TENANT, sample.credential_id)
+    token = TokenSecret.model_validate_json((await services.vault.get(credential.secret_name)).value)
+    if token.instance_url is not None:
+        token.instance_url = control.url
+        await services.vault.set(credential.secret_name, token.to_json_text())
 
 
 async def _credential(services: Services, control: SandboxControl, sample: SampleProvider) -> None:

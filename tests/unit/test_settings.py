@@ -48,7 +48,13 @@ def test_every_missing_variable_is_named_at_once(environment: pytest.MonkeyPatch
     with pytest.raises(ConfigurationError) as caught:
         load_settings()
     text = str(caught.value)
-    for name in ("COSMOS_ENDPOINT", "KEY_VAULT_URL", "REDIS_URL", "SYNC_MAX_RETRIES"):
+    for name in (
+        "COSMOS_ENDPOINT",
+        "SERVICE_BUS_CONNECTION_STRING",
+        "KEY_VAULT_URL",
+        "REDIS_URL",
+        "SYNC_MAX_RETRIES",
+    ):
         assert name in text
 
 
