@@ -57,9 +57,9 @@ def control_routes(store: Store, stages: Mapping[str, Stage]) -> list[web.RouteD
         act("GET", "/counts", _counts),
         act("GET", "/records/{entity}", _list_records),
         act("POST", "/records/{entity}", _create_record),
-        act("GET", "/records/{entity}/{id}", _read_record),
-        act("PATCH", "/records/{entity}/{id}", _edit_record),
-        act("DELETE", "/records/{entity}/{id}", _delete_record),
+        act("GET", "/records/{entity}/{id:.+}", _read_record),
+        act("PATCH", "/records/{entity}/{id:.+}", _edit_record),
+        act("DELETE", "/records/{entity}/{id:.+}", _delete_record),
         act("GET", "/changes", _changes),
         act("GET", "/calls", _calls),
         act("DELETE", "/calls", _clear_calls),
@@ -212,7 +212,12 @@ async def _send_event(stage: Stage, request: web.Request) -> JsonObject:
                     answers.append({"status": response.status, "body": await response.text()})
             except (aiohttp.ClientError, TimeoutError) as error:
                 answers.append({"status": 0, "body": type(error).__name__})
-    return {**answers[-1], "answers": answers, "event": json.loads(body), "headers": headers}
+    return {
+        **answers[-1],
+        "answers": answers,
+        "event": json.loads(body) if body else None,
+        "headers": headers,
+    }
 
 
 async def _body(request: web.Request) -> JsonObject:
