@@ -1,0 +1,44 @@
+"""Times as GitHub writes them: whole seconds in UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from castiel.errors import CursorExpired, MalformedResponse
+
+
+def parse_moment(text: object) -> datetime:
+    """``2011-04-22T13:33:48Z`` as a moment. Raises :class:`MalformedResponse`."""
+    try:
+        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        moment = None
+    if moment is None:
+        raise MalformedResponse("a time that can't be read")
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def moment_text(moment: datetime) -> str:
+    """A moment in GitHub's form, which also sorts by time."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def answered_at(headers: Mapping[str, str]) -> datetime:
+    """The server's clock when it answered. Raises :class:`MalformedResponse` for an answer without a ``Date``."""
+    try:
+        moment = parsedate_to_datetime(headers["date"])
+    except (KeyError, TypeError, ValueError):
+        raise MalformedResponse("an answer without a date") from None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def rewritten(saved: object) -> str | None:
+    """A moment of a cursor in GitHub's form. Raises :class:`CursorExpired` for one that can't be read."""
+    if saved is None:
+        return None
+    try:
+        return moment_text(parse_moment(saved))
+    except MalformedResponse:
+        raise CursorExpired("the cursor's time can't be read") from None
