@@ -219,6 +219,8 @@ class Dialect:
     read_quota: Callable[[HttpReply], Quota | None] = no_quota
     headers: Callable[[Connection], Mapping[str, str]] = field(default=lambda _: {})
     authorize: Callable[[AccessToken], dict[str, str]] = bearer
+    trusted_origins: frozenset[str] = frozenset()
+    """Further origins of the provider's own that a token may go to, where its APIs have several."""
 
 
 class ApiClient:
@@ -246,7 +248,8 @@ class ApiClient:
         safe: bool | None = None,
         allow: Sequence[int] = (),
     ) -> HttpReply:
-        """One call; ``path`` is relative to the account's base URL, or a URL of the same origin.
+        """One call; ``path`` is relative to the account's base URL, or a URL of the same origin or one of
+        the dialect's.
 
         ``operation``: fetch, create, update or delete, for the rate limiter. ``allow``: statuses that the
         caller reads itself. Raises the :class:`~castiel.errors.ProviderError` that the provider's table names.
@@ -292,8 +295,8 @@ class ApiClient:
     def _url(self, path: str, token: AccessToken) -> str:
         base = self.dialect.base_url(self.connection, token).rstrip("/")
         if path.startswith(("http://", "https://")):
-            # The token goes to the account's own origin only, whatever link a body contains.
-            if origin_of(path) != origin_of(base):
+            # The token goes to the account's own origin and the provider's only, whatever link a body contains.
+            if origin_of(path) not in (origin_of(base), *self.dialect.trusted_origins):
                 raise ProviderRejected("a link led to another host")
             return path
         return f"{base}/{path.lstrip('/')}"

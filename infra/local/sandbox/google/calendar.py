@@ -100,7 +100,7 @@ class Calendar:
             self._play_fault("update", event_id)
         fields = _cleaned(given)
         kept = {n: v for n, v in record.data.items() if not whole or n not in WRITABLE}
-        data = {n: v for n, v in {**kept, **fields}.items() if v is not None}
+        data = _patched(kept, fields)
         data.setdefault("status", "confirmed")
         _check_times(data)
         changed = {n: v for n, v in fields.items() if record.data.get(n) != v}
@@ -168,6 +168,15 @@ def moment_of(time: Any) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _patched(kept: Mapping[str, Any], changes: Mapping[str, Any]) -> JsonObject:
+    """Patch semantics: objects are merged, null removes, lists are replaced."""
+    data = dict(kept)
+    for name, value in changes.items():
+        old = data.get(name)
+        data[name] = _patched(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return {name: value for name, value in data.items() if value is not None}
 
 
 def _cleaned(given: Mapping[str, Any]) -> JsonObject:
