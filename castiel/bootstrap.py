@@ -31,6 +31,7 @@ from castiel.services.local_changes import LocalChanges
 from castiel.services.local_limits import LocalRateLimits
 from castiel.services.outbox import Outbox
 from castiel.services.push import PushService
+from castiel.services.push_record import PushRecorder
 from castiel.services.push_task import PushTaskService
 from castiel.services.rate_limiter import IntegrationRateLimiter
 from castiel.services.refetch import RefetchService
@@ -140,7 +141,8 @@ def build(
         clock, max_retries=settings.sync_max_retries, base_seconds=settings.sync_retry_base_seconds
     )
     webhooks = WebhookManagementService(database.registrations, credentials, integrations, clock)
-    push = PushService(database.connections, database.shards, integrations, schemas, leases, marks, clock)
+    recorder = PushRecorder(database.shards, marks, clock)
+    push = PushService(database.connections, database.shards, integrations, schemas, leases, marks, recorder)
     push_tasks = PushTaskService(
         tasks, database.connections, database.shards, outbox, database.results, leases, clock
     )
@@ -181,7 +183,14 @@ def build(
             time_budget_seconds=settings.sync_time_budget_seconds,
         ),
         outbound_worker=SyncOutboundWorker(
-            push, push_tasks, refetch, database.results, outbound, retries, clock
+            push,
+            push_tasks,
+            refetch,
+            database.results,
+            outbound,
+            retries,
+            clock,
+            concurrency=settings.sync_concurrency,
         ),
         token_refresher=TokenRefresher(
             database.credentials,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from typing import Any
 
 from azure.cosmos.aio import ContainerProxy
 
-from castiel.azure.cosmos_client import Collection
+from castiel.azure.cosmos_client import Collection, guarded
 from castiel.domain.connections import Connection
 from castiel.domain.conversion import ConversionSchema
 from castiel.domain.credentials import Credential
@@ -18,6 +20,9 @@ from castiel.domain.results import PushResult, RefreshAudit, SyncResult
 from castiel.domain.tasks import Priority, SyncTask
 from castiel.domain.webhooks import Registration, WebhookAudit
 from castiel.errors import NotFound
+
+MAX_BATCH_OPERATIONS = 100
+"""Of one transactional batch: https://learn.microsoft.com/azure/cosmos-db/nosql/transactional-batch"""
 
 
 def _second(moment: datetime) -> str:
@@ -77,8 +82,13 @@ class CosmosResults:
             await self._outbound.put(result)
 
     async def put_many(self, results: Sequence[SyncResult | PushResult]) -> None:
+        by_partition: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
         for result in results:
-            await self.put(result)
+            by_partition[tuple(result.partition())].append(result.to_json())
+        for partition, bodies in by_partition.items():
+            for start in range(0, len(bodies), MAX_BATCH_OPERATIONS):
+                operations = [("upsert", (body,)) for body in bodies[start : start + MAX_BATCH_OPERATIONS]]
+                await guarded(self._inbound.container.execute_item_batch(operations, list(partition)))
 
     async def of_tenant(self, tenant_id: str, since: datetime) -> AsyncIterator[SyncResult | PushResult]:
         sql = "SELECT * FROM c WHERE c.executedAt >= @since AND NOT IS_DEFINED(c.kind) ORDER BY c.executedAt DESC"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
 from castiel.errors import CacheUnavailable, LeaseHeld
@@ -76,42 +77,58 @@ class RedisLeases:
 
     @asynccontextmanager
     async def hold(self, name: str, *, seconds: float) -> AsyncIterator[Lease]:
-        keys = _lease_keys(name)
+        async with self.hold_many([name], seconds=seconds) as held:
+            if not held:
+                raise LeaseHeld(retry_after=seconds / 3)
+            yield held[name]
+
+    @asynccontextmanager
+    async def hold_many(self, names: Collection[str], *, seconds: float) -> AsyncIterator[dict[str, Lease]]:
         owner = uuid.uuid4().hex
-        milliseconds = int(seconds * 1000)
-        fence = await guarded(self._acquire(keys=keys, args=[owner, milliseconds]))
-        if not fence:
-            raise LeaseHeld(retry_after=seconds / 3)
-        lease = Lease(name, int(fence))
-        renewal = asyncio.create_task(self._keep(lease, keys[0], owner, seconds))
+        fences = await self._each(self._acquire, names, [owner, int(seconds * 1000)], both_keys=True)
+        held = {name: Lease(name, int(fence)) for name, fence in fences.items() if fence}
+        renewal = asyncio.create_task(self._keep(held, owner, seconds))
         try:
-            yield lease
+            yield held
         finally:
             renewal.cancel()
             with suppress(asyncio.CancelledError):
                 await renewal
             try:
-                await guarded(self._release(keys=keys[:1], args=[owner]))
+                await self._each(self._release, held, [owner])
             except CacheUnavailable:
-                logger.info("lease left to expire", extra={"lease": name})
+                logger.info("leases left to expire", extra={"leases": len(held)})
 
-    async def _keep(self, lease: Lease, key: str, owner: str, seconds: float) -> None:
-        """Renew at a third of the life; when renewals fail until it is over, the lease is lost."""
+    async def _each(
+        self, script: AsyncScript, names: Collection[str], args: list[Any], *, both_keys: bool = False
+    ) -> dict[str, Any]:
+        """The script's answer for each name, in one round trip."""
+        if not names:
+            return {}
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                keys = _lease_keys(name)
+                await script(keys=keys if both_keys else keys[:1], args=args, client=pipe)
+            answers = await guarded(pipe.execute())
+        return dict(zip(names, answers, strict=True))
+
+    async def _keep(self, held: Mapping[str, Lease], owner: str, seconds: float) -> None:
+        """Renew at a third of the life; a lease whose renewals fail until that is over is lost."""
         loop = asyncio.get_running_loop()
         safe_until = loop.time() + seconds
         while True:
             await asyncio.sleep(seconds / 3)
+            asked_at = loop.time()
+            live = [name for name, lease in held.items() if not lease.lost]
             try:
-                asked_at = loop.time()
-                kept = await guarded(self._renew(keys=[key], args=[owner, int(seconds * 1000)]))
-            except CacheUnavailable:
-                kept = None
-            if kept:
+                kept = await self._each(self._renew, live, [owner, int(seconds * 1000)])
                 safe_until = asked_at + seconds
-            elif kept == 0 or loop.time() >= safe_until - seconds / 6:
-                lease.lost = True
-                logger.warning("lease lost", extra={"lease": lease.name})
-                return
+                gone = [name for name, answer in kept.items() if not answer]
+            except CacheUnavailable:
+                gone = live if loop.time() >= safe_until - seconds / 6 else []
+            for name in gone:
+                held[name].lost = True
+                logger.warning("lease lost", extra={"lease": name})
 
     async def is_held(self, name: str) -> bool:
         return bool(await guarded(self._redis.exists(_lease_keys(name)[0])))
@@ -154,8 +171,21 @@ class RedisMarks:
             await guarded(self._redis.set(self._prefix + key, value, px=int(seconds * 1000), nx=True))
         )
 
+    async def claim_many(self, keys: Collection[str], *, seconds: float) -> set[str]:
+        if not keys:
+            return set()
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.set(self._prefix + key, "1", px=int(seconds * 1000), nx=True)
+            answers = await guarded(pipe.execute())
+        return {key for key, answer in zip(keys, answers, strict=True) if answer}
+
     async def delete(self, key: str) -> None:
         await guarded(self._redis.delete(self._prefix + key))
+
+    async def delete_many(self, keys: Collection[str]) -> None:
+        if keys:
+            await guarded(self._redis.delete(*(self._prefix + key for key in keys)))
 
     async def now(self) -> datetime:
         seconds, microseconds = await guarded(self._redis.time())

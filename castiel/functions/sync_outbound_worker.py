@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 
 from castiel import telemetry
 from castiel.domain.messages import OutboundMessage, OutboundSource, SyncMessage, parse_outbound
+from castiel.domain.pushing import newest_per_shard
 from castiel.domain.results import PushResult
 from castiel.domain.retry import RetryIn
 from castiel.errors import CastielError, InvalidMessage, LeaseHeld, RateLimited
 from castiel.ports.clock import Clock
-from castiel.ports.messaging import Queue, ReceivedMessage
+from castiel.ports.messaging import Queue, QueueMessage, ReceivedMessage
 from castiel.ports.stores import ResultStore
 from castiel.services.push import Pushed, PushService
 from castiel.services.push_task import PushTaskService
@@ -23,13 +26,21 @@ from castiel.services.retries import Retries, message_json
 logger = logging.getLogger(__name__)
 
 MAX_PUT_BACKS_IN_COMPANY = 5
-"""How often an unreadable message is set apart from its batch before it is recorded as failed."""
+"""How often an unreadable message is set apart from its batch before it is raised all the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Change:
     received: ReceivedMessage
     message: OutboundMessage
+
+
+@dataclass
+class _Batch:
+    """What a batch came to: results and delayed copies are each written in one go at its end."""
+
+    results: list[PushResult] = field(default_factory=list)
+    copies: list[QueueMessage] = field(default_factory=list)
 
 
 class SyncOutboundWorker:
@@ -44,6 +55,8 @@ class SyncOutboundWorker:
         queue: Queue,
         retries: Retries,
         clock: Clock,
+        *,
+        concurrency: int = 8,
     ) -> None:
         self._push = push
         self._push_tasks = push_tasks
@@ -52,45 +65,77 @@ class SyncOutboundWorker:
         self._queue = queue
         self._retries = retries
         self._clock = clock
+        self._concurrency = concurrency
 
-    async def handle(self, batch: Sequence[ReceivedMessage]) -> None:
-        """Raises only when nothing else was in the batch with what can't be read: the host then abandons it."""
+    async def handle(self, received: Sequence[ReceivedMessage]) -> None:
+        """Raises only for a message that can't be read and is alone: the host then abandons it."""
         with telemetry.log_context(function="SyncOutboundWorker"):
-            changes: dict[tuple[str, str, str | None], list[_Change]] = defaultdict(list)
-            for received in batch:
-                try:
-                    message = parse_outbound(received.body)
-                except InvalidMessage as error:
-                    await self._set_apart(received, error, alone=len(batch) == 1)
-                    continue
-                if isinstance(message, SyncMessage):
-                    await self._guard(received, None, self._push_tasks.run(message))
-                elif message.source is OutboundSource.WEBHOOK:
-                    await self._guard(received, message, self._refetch.bring_up_to_date(message))
-                else:
-                    key = (message.tenant_id, message.connection_id, message.entity)
-                    changes[key].append(_Change(received, message))
-            for group in changes.values():
-                await self._push_group(group)
+            batch = _Batch()
+            work = self._sort(received, batch)
+            slots = asyncio.Semaphore(self._concurrency)
+            async with asyncio.TaskGroup() as group:
+                for item in work:
+                    group.create_task(_within(slots, item))
+            # Results before copies: a crash in between repeats a result that has the same id.
+            await self._results.put_many(batch.results)
+            await self._queue.send(batch.copies)
 
-    async def _push_group(self, group: list[_Change]) -> None:
+    def _sort(
+        self, received: Sequence[ReceivedMessage], batch: _Batch
+    ) -> list[Callable[[], Awaitable[None]]]:
+        """By what has to be done: pushes and refetches of one connection's entity go together."""
+        pushes: dict[tuple[str, ...], list[_Change]] = defaultdict(list)
+        refetches: dict[tuple[str, ...], list[_Change]] = defaultdict(list)
+        work: list[Callable[[], Awaitable[None]]] = []
+        for each in received:
+            try:
+                message = parse_outbound(each.body)
+            except InvalidMessage as error:
+                self._set_apart(each, error, batch, alone=len(received) == 1)
+                continue
+            if isinstance(message, SyncMessage):
+                work.append(lambda m=message, r=each: self._run_task(m, r, batch))  # type: ignore[misc]
+                continue
+            key = (message.tenant_id, message.connection_id, message.entity or "")
+            groups = refetches if message.source is OutboundSource.WEBHOOK else pushes
+            groups[key].append(_Change(each, message))
+        work += [lambda g=group: self._push_group(g, batch) for group in pushes.values()]  # type: ignore[misc]
+        work += [lambda g=group: self._refetch_group(g, batch) for group in refetches.values()]  # type: ignore[misc]
+        return work
+
+    async def _push_group(self, group: list[_Change], batch: _Batch) -> None:
         started = self._clock.monotonic()
-        newest = {change.message.entity_id: change for change in group}
+        by_message = {id(change.message): change for change in group}
+        chosen = [by_message[id(m)] for m in newest_per_shard(change.message for change in group)]
         outcomes = await self._push.push(
-            [change.message for change in newest.values()],
-            {c.message.entity_id: c.received.attempt + c.received.delivery_count for c in newest.values()},
+            [change.message for change in chosen],
+            {change.message.entity_id: change.received.delivery_count for change in chosen},
         )
-        share = (self._clock.monotonic() - started) * 1000 / max(1, len(newest))
-        for change in group:
-            outcome = outcomes[change.message.entity_id]
-            if newest[change.message.entity_id] is change:
-                await self._settle(change, outcome, share)
+        share = (self._clock.monotonic() - started) * 1000 / len(chosen)
+        for change in chosen:
+            self._settle(change, outcomes[change.message.entity_id], share, batch)
 
-    async def _settle(self, change: _Change, outcome: Pushed, duration: float) -> None:
+    async def _refetch_group(self, group: list[_Change], batch: _Batch) -> None:
+        errors = await self._refetch.bring_up_to_date([change.message for change in group])
+        for change, error in zip(group, errors, strict=True):
+            if error is None or self._try_again(change.received, error, batch):
+                continue
+            logger.error("webhook not applied: %s", error, extra={"error": error.code})
+            outcome = Pushed(change.message.operation, change.message.external_id, error)
+            batch.results.append(self._result(change, outcome, 0.0))
+
+    async def _run_task(self, message: SyncMessage, received: ReceivedMessage, batch: _Batch) -> None:
+        try:
+            await self._push_tasks.run(message)
+        except CastielError as error:
+            if not self._try_again(received, error, batch):
+                raise
+
+    def _settle(self, change: _Change, outcome: Pushed, duration: float, batch: _Batch) -> None:
         error = outcome.error
-        if error is not None and await self._try_again(change.received, error):
+        if error is not None and self._try_again(change.received, error, batch):
             return
-        await self._results.put(self._result(change, outcome, duration))
+        batch.results.append(self._result(change, outcome, duration))
         telemetry.record("outbound_worker_duration_ms", duration, integration=change.message.integration_id)
         name = "outbound_worker_failure" if error else "outbound_worker_success"
         telemetry.count(name, integration=change.message.integration_id)
@@ -99,53 +144,39 @@ class SyncOutboundWorker:
                 "push failed: %s", error, extra={"entityId": change.message.entity_id, "error": error.code}
             )
 
-    async def _guard(self, received: ReceivedMessage, message: OutboundMessage | None, work: object) -> None:
-        """Await one message's own work; a failure that may pass is put back, another one is recorded."""
-        try:
-            await work  # type: ignore[misc]
-        except CastielError as error:
-            if await self._try_again(received, error):
-                return
-            if message is None:
-                raise
-            logger.error("webhook not applied: %s", error, extra={"error": error.code})
-            outcome = Pushed(message.operation, message.external_id, error)
-            await self._results.put(self._result(_Change(received, message), outcome, 0.0))
-
-    async def _try_again(self, received: ReceivedMessage, error: CastielError) -> bool:
+    def _try_again(self, received: ReceivedMessage, error: CastielError, batch: _Batch) -> bool:
         if isinstance(error, LeaseHeld | RateLimited):
             # Not a failure: somebody works on the shard, or our own limit says later.
-            delay = error.retry_after or 1.0
-            await self._retries.put_back(
-                self._queue, received, delay=delay, attempt=received.attempt, reason=error.code
-            )
-            return True
-        decision = self._retries.decide(error, received.attempt)
-        if not isinstance(decision, RetryIn):
-            return False
-        await self._retries.put_back(
-            self._queue, received, delay=decision.delay, attempt=decision.attempt, reason=error.code
+            delay, attempt = error.retry_after or 1.0, received.attempt
+        else:
+            decision = self._retries.decide(error, received.attempt)
+            if not isinstance(decision, RetryIn):
+                return False
+            delay, attempt = decision.delay, decision.attempt
+        batch.copies.append(
+            self._retries.delayed(self._queue, received, delay=delay, attempt=attempt, reason=error.code)
         )
         return True
 
-    async def _set_apart(self, received: ReceivedMessage, error: InvalidMessage, *, alone: bool) -> None:
+    def _set_apart(
+        self, received: ReceivedMessage, error: InvalidMessage, batch: _Batch, *, alone: bool
+    ) -> None:
         """A batch is completed or abandoned as a whole: what can't be read must not take the others with it."""
         logger.error("message can't be read: %s", error, extra={"deliveryCount": received.delivery_count})
         if alone or received.attempt >= MAX_PUT_BACKS_IN_COMPANY:
             raise error
-        await self._retries.put_back(
-            self._queue,
-            received,
-            delay=2.0**received.attempt,
-            attempt=received.attempt + 1,
-            reason=error.code,
+        delay, attempt = 2.0**received.attempt, received.attempt + 1
+        batch.copies.append(
+            self._retries.delayed(self._queue, received, delay=delay, attempt=attempt, reason=error.code)
         )
 
     def _result(self, change: _Change, outcome: Pushed, duration: float) -> PushResult:
+        """One per message: its id follows from the message, so writing it again replaces it."""
         message, received, error = change.message, change.received, outcome.error
-        now = self._clock.now()
+        milliseconds = int(message.enqueued_at.timestamp() * 1000)
+        root = received.message_id.partition("#")[0]
         return PushResult(
-            id=f"outbound-{message.entity_id}-{int(now.timestamp() * 1000)}",
+            id=f"outbound-{message.entity_id}-{milliseconds}-{hashlib.sha256(root.encode()).hexdigest()[:8]}",
             integration_id=message.integration_id,
             tenant_id=message.tenant_id,
             connection_id=message.connection_id,
@@ -154,7 +185,7 @@ class SyncOutboundWorker:
             operation=outcome.operation,
             success=error is None,
             duration=int(duration),
-            executed_at=now,
+            executed_at=self._clock.now(),
             correlation_id=message.correlation_id,
             attempt=received.attempt,
             conflicts=list(outcome.conflicts),
@@ -163,3 +194,8 @@ class SyncOutboundWorker:
             error_message=str(error) if error else None,
             given_up_message=message_json(received) if error else None,
         )
+
+
+async def _within(slots: asyncio.Semaphore, work: Callable[[], Awaitable[None]]) -> None:
+    async with slots:
+        await work()

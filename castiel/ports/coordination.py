@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,6 +33,11 @@ class Leases(Protocol):
         Raises :class:`~castiel.errors.LeaseHeld` when somebody else has it.
         """
 
+    def hold_many(
+        self, names: Collection[str], *, seconds: float
+    ) -> AbstractAsyncContextManager[dict[str, Lease]]:
+        """Hold those of the leases that nobody else has, in one round trip; the others are missing from the answer."""
+
     async def is_held(self, name: str) -> bool:
         """Whether anybody has it now."""
 
@@ -59,6 +64,10 @@ class Marks(Protocol):
     async def put_if_absent(self, key: str, value: str, *, seconds: float) -> bool:
         """Whether it was absent, and now is not."""
 
+    async def claim_many(self, keys: Collection[str], *, seconds: float) -> set[str]:
+        """Put the keys that are absent; returns those. What somebody else has put stays theirs."""
+
     async def delete(self, key: str) -> None: ...
+    async def delete_many(self, keys: Collection[str]) -> None: ...
     async def now(self) -> datetime:
         """The shared clock."""

@@ -1,12 +1,13 @@
-"""What a webhook announced: the record as it is now, into the shard; the shard's outbox tells the others."""
+"""What webhooks announced: the records as they are now, into their shards; each shard's outbox tells the others."""
 
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from collections.abc import Sequence
 
 from castiel.adapters.base import ExternalRecord
 from castiel.domain.messages import Operation, OutboundMessage
+from castiel.errors import CastielError, NotFound
 from castiel.ports.stores import ConnectionStore
 from castiel.services.integrations import Integrations
 from castiel.services.sync_engine import BidirectionalSyncEngine
@@ -24,26 +25,45 @@ class RefetchService:
         self._integrations = integrations
         self._engine = engine
 
-    async def bring_up_to_date(self, message: OutboundMessage) -> bool:
-        """Fetch the record and let the engine take it in. Returns whether anything changed here."""
-        connection = await self._connections.get(message.tenant_id, message.connection_id)
-        entity = connection.entity(message.entity or "")
+    async def bring_up_to_date(self, messages: Sequence[OutboundMessage]) -> list[CastielError | None]:
+        """Fetch the records that messages of one connection's entity name, in one call; an outcome per message.
+
+        When the whole group fails and has more than one message, each is tried alone: one bad record must not
+        keep the others.
+        """
+        try:
+            await self._refetch(messages)
+        except CastielError as error:
+            if len(messages) == 1 or error.retryable:
+                return [error] * len(messages)
+            return [(await self.bring_up_to_date([message]))[0] for message in messages]
+        return [None] * len(messages)
+
+    async def _refetch(self, messages: Sequence[OutboundMessage]) -> None:
+        first = messages[0]
+        try:
+            connection = await self._connections.get(first.tenant_id, first.connection_id)
+        except NotFound:
+            raise NotFound(f"connection {first.connection_id}: it is gone") from None
+        entity = connection.entity(first.entity or "")
         if entity is None or not entity.pulls:
             logger.info("webhook dropped: the connection doesn't pull this entity")
-            return False
-        external_id = message.external_id or message.entity_id
-        adapter = self._integrations.adapter(connection)
-        record = (await adapter.get(entity.entity, [external_id])).get(external_id)
-        if record is None:
-            if message.operation is not Operation.DELETE:
-                # Not there (any more, or for this account): only the provider's own word counts as a deletion.
-                logger.info("webhook's record not found", extra={"entity": entity.entity})
-                return False
-            record = ExternalRecord(entity.entity, external_id, {}, _now(message), deleted=True)
-        context = await self._engine.context(connection, entity, message.correlation_id)
-        done = await self._engine.pull(context, [record])
-        return done.shards_written > 0
+            return
+        # Several events of one record are one look at it.
+        newest = {message.external_id or message.entity_id: message for message in messages}
+        found = await self._integrations.adapter(connection).get(entity.entity, list(newest))
+        records = [
+            record
+            for external_id, message in newest.items()
+            if (record := found.get(external_id) or _gone(entity.entity, external_id, message)) is not None
+        ]
+        context = await self._engine.context(connection, entity, first.correlation_id)
+        await self._engine.pull(context, records)
 
 
-def _now(message: OutboundMessage) -> datetime:
-    return message.occurred_at or message.enqueued_at
+def _gone(entity: str, external_id: str, message: OutboundMessage) -> ExternalRecord | None:
+    """A record that isn't there: deleted when the provider said so, else perhaps just not for this account."""
+    if message.operation is not Operation.DELETE:
+        logger.info("webhook's record not found", extra={"entity": entity})
+        return None
+    return ExternalRecord(entity, external_id, {}, message.occurred_at or message.enqueued_at, deleted=True)

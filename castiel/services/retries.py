@@ -31,19 +31,16 @@ class Retries:
     async def put_back(
         self, queue: Queue, message: ReceivedMessage, *, delay: float, attempt: int, reason: str
     ) -> None:
-        """Send a copy that becomes visible after ``delay`` seconds. Durable when it returns.
+        """Send a copy that becomes visible after ``delay`` seconds. Durable when it returns."""
+        await queue.send([self.delayed(queue, message, delay=delay, attempt=attempt, reason=reason)])
 
-        The copy's id follows from the message's id: put back twice (a crash before completion), it is one.
+    def delayed(
+        self, queue: Queue, message: ReceivedMessage, *, delay: float, attempt: int, reason: str
+    ) -> QueueMessage:
+        """The copy itself, for callers that send several at once.
+
+        Its id follows from the message's id: put back twice (a crash before completion), it is one.
         """
-        root, _, hop = message.message_id.partition("#")
-        copy = QueueMessage(
-            message_id=f"{root}#{int(hop or 0) + 1}",
-            body=message.body.decode(),
-            correlation_id=message.correlation_id or root,
-            due=self._clock.now() + timedelta(seconds=delay),
-            properties={"attempt": attempt, "reason": reason},
-        )
-        await queue.send([copy])
         telemetry.count("retries_scheduled", queue=queue.name, reason=reason)
         logger.info(
             "message put back",
@@ -53,6 +50,14 @@ class Retries:
                 "attempt": attempt,
                 "reason": reason,
             },
+        )
+        root, _, hop = message.message_id.partition("#")
+        return QueueMessage(
+            message_id=f"{root}#{int(hop or 0) + 1}",
+            body=message.body.decode(errors="replace"),
+            correlation_id=message.correlation_id or root,
+            due=self._clock.now() + timedelta(seconds=delay),
+            properties={"attempt": attempt, "reason": reason},
         )
 
 

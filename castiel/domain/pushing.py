@@ -1,0 +1,82 @@
+"""What a shard's state asks to be done at a connection: decided from values, carried out elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from castiel.domain.conflicts import ConflictPolicy, ConflictStrategy, FieldConflict, merge_three_way
+from castiel.domain.conversion import ConversionSchema, fed_fields
+from castiel.domain.messages import Operation, OutboundMessage
+from castiel.domain.shards import ExternalReference, Shard
+
+_PUSH_POLICY = ConflictPolicy(strategy=ConflictStrategy.LOCAL_WINS)
+
+
+@dataclass
+class PushPlan:
+    """One shard's change on its way out. ``values`` are the shard fields that go."""
+
+    shard: Shard
+    operation: Operation
+    reference: ExternalReference | None
+    values: dict[str, Any] = field(default_factory=dict)
+    conflicts: tuple[FieldConflict, ...] = ()
+
+    @property
+    def external_id(self) -> str | None:
+        """The record it concerns, where that is known."""
+        return self.reference.external_id if self.reference else None
+
+    @property
+    def nothing_to_do(self) -> bool:
+        """Whether the other side already has it."""
+        if self.operation is Operation.DELETE:
+            return self.reference is None or self.reference.deleted
+        return self.operation is Operation.UPDATE and not self.values
+
+
+def plan_push(shard: Shard, connection_id: str, entity: str, schema: ConversionSchema) -> PushPlan:
+    """What the shard's state asks for now; a message only says that something changed."""
+    reference = shard.reference(connection_id, entity)
+    if shard.deleted:
+        return PushPlan(shard, Operation.DELETE, reference)
+    if reference is None or reference.deleted:
+        return plan_create(shard, schema)
+    return PushPlan(shard, Operation.UPDATE, reference)
+
+
+def plan_create(shard: Shard, schema: ConversionSchema) -> PushPlan:
+    """Make the record (again, when it was deleted outside before this newer change)."""
+    fed = fed_fields(schema)
+    values = {name: value for name, value in shard.fields.items() if name in fed}
+    return PushPlan(shard, Operation.CREATE, None, values)
+
+
+def compare(
+    plan: PushPlan, reference: ExternalReference, external: Mapping[str, Any], schema: ConversionSchema
+) -> None:
+    """Complete an update: what differs from outside goes out, the local side wins, and conflicts are kept."""
+    outcome = merge_three_way(
+        reference.base,
+        plan.shard.fields,
+        external,
+        _PUSH_POLICY,
+        local_changed_at={name: origin.at for name, origin in plan.shard.field_origins.items()},
+        parked=reference.parked,
+    )
+    # A field that waits for a person is not pushed over.
+    plan.conflicts = tuple(c for c in outcome.conflicts if c.field not in reference.parked)
+    going = (outcome.to_push & fed_fields(schema)) - reference.parked.keys()
+    plan.values = {name: plan.shard.fields.get(name) for name in sorted(going)}
+
+
+def newest_per_shard(messages: Iterable[OutboundMessage]) -> Sequence[OutboundMessage]:
+    """One message per shard: since the shard's state decides, an older one says nothing a newer one doesn't."""
+    newest: dict[str, OutboundMessage] = {}
+    for message in messages:
+        known = newest.get(message.entity_id)
+        if known is None or message.enqueued_at >= known.enqueued_at:
+            newest[message.entity_id] = message
+    return list(newest.values())
