@@ -143,7 +143,9 @@ class Writer:
             for raw in rows(reply):
                 if parse_moment(raw.get("created_at")) < oldest:
                     return None
-                if has_key(raw.get("body"), key) and (entity != ISSUE or not is_pull_request(raw)):
+                body = raw.get("body")
+                ours = has_key(body, key) and not is_deleted(body)
+                if ours and (entity != ISSUE or not is_pull_request(raw)):
                     return ItemId(repository, number_of(raw))
             link = next_link(reply)
         return None

@@ -215,9 +215,16 @@ async def _send_event(stage: Stage, request: web.Request) -> JsonObject:
     return {
         **answers[-1],
         "answers": answers,
-        "event": json.loads(body) if body else None,
+        "event": _shown(body),
         "headers": headers,
     }
+
+
+def _shown(body: bytes) -> Any:
+    """What was posted, for people: JSON as such, a form as text."""
+    if not body:
+        return None
+    return json.loads(body) if body.startswith(b"{") else body.decode()
 
 
 async def _body(request: web.Request) -> JsonObject:
