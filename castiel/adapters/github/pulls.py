@@ -74,11 +74,18 @@ class PullWalk:
             enough = len(wanted) < len(listed)
             place.next = None if enough else next_link(reply)
             fresh = place.seen.take(wanted) if place.since else wanted
+            if place.next is None:
+                self._finish()
             if fresh:
                 yield fresh
             reply = await self._rest(place.next) if place.next else None
-        if self.found and place.newest is not None:
-            place.since, place.newest = place.seen.forget_before(place.newest, self._look_back), None
+
+    def _finish(self) -> None:
+        """The pass is through; the next one begins a little earlier than this one began."""
+        place = self.place
+        start = place.seen.forget_before(place.newest, self._look_back)
+        # Never back: what was before it has been shown.
+        place.since, place.newest = max(filter(None, (place.since, start)), default=None), None
 
     async def _begin(self) -> HttpReply | None:
         place = self.place

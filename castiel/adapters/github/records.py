@@ -18,14 +18,13 @@ KINDS = {ISSUE: "issues", PULL_REQUEST: "pulls"}
 def item_record(entity: str, repository: int, raw: dict[str, Any]) -> ExternalRecord:
     """An issue or pull request. One that Castiel closed as deleted, and nobody opened since, is deleted.
 
-    An issue gets a ``repository`` (``owner/name``), which GitHub says only as an address.
+    Both get a ``repository`` (``owner/name``): GitHub says it elsewhere in each, for an issue as an address only.
     """
     updated_at = raw.get("updated_at")
-    named = {"repository": _repository_name(raw)} if entity == ISSUE else {}
     return ExternalRecord(
         entity=entity,
         external_id=str(ItemId(repository, number_of(raw))),
-        fields={**raw, **named, "body": without_marks(raw.get("body"))},
+        fields={**raw, "repository": _repository_name(raw), "body": without_marks(raw.get("body"))},
         modified_at=parse_moment(updated_at),
         deleted=raw.get("state") == "closed" and is_deleted(raw.get("body")),
         version=str(updated_at),
@@ -64,6 +63,9 @@ def is_pull_request(raw: dict[str, Any]) -> bool:
 
 
 def _repository_name(raw: dict[str, Any]) -> str | None:
+    base = raw.get("base")
+    if isinstance(base, dict) and isinstance(base.get("repo"), dict):
+        return str(base["repo"].get("full_name"))
     parts = str(raw.get("repository_url") or "").split("/")
     return "/".join(parts[-2:]) if len(parts) > 2 else None
 

@@ -89,7 +89,7 @@ DEFAULT_SCHEMAS: tuple[Json, ...] = (
             _inbound("mergedAt", "merged_at"),
             _direct("sourceBranch", "head.ref", external="head"),
             _direct("targetBranch", "base.ref", external="base"),
-            _inbound("repository", "base.repo.full_name"),
+            _inbound("repository", "repository"),
         ],
     ),
     _schema(
