@@ -1,0 +1,5 @@
+"""A sandboxed Notion workspace."""
+
+from infra.local.sandbox.notion.provider import NotionProvider
+
+__all__ = ["NotionProvider"]
