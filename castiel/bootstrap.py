@@ -26,7 +26,10 @@ from castiel.ports.clock import Clock, SystemClock
 from castiel.ports.messaging import EventPublisher
 from castiel.services.conversion import ConversionSchemaService
 from castiel.services.credentials import SecureCredentialService
+from castiel.services.failover_limits import FailoverRateLimits
 from castiel.services.integrations import Integrations
+from castiel.services.limit_alerts import LimitAlerts
+from castiel.services.limit_overrides import LimitOverrides
 from castiel.services.local_changes import LocalChanges
 from castiel.services.local_limits import LocalRateLimits
 from castiel.services.outbox import Outbox
@@ -52,6 +55,7 @@ class Stores:
     failed_records: stores.CosmosFailedRecords
     shards: CosmosShards
     connections: stores.CosmosConnections
+    limits: stores.CosmosLimits
     credentials: stores.CosmosCredentials
     schemas: stores.CosmosSchemas
     conflicts: stores.CosmosConflicts
@@ -112,10 +116,17 @@ def build(
     marks = RedisMarks(clients.redis)
     leases = RedisLeases(clients.redis)
     events: EventPublisher = EventGridTopic(clients.event_grid) if clients.event_grid else NoTopic()
+    integration_limits = {p.integration_id: p.rate_limit_per_minute for p in providers}
     limiter = IntegrationRateLimiter(
-        RedisRateLimits(clients.redis),
-        LocalRateLimits(clock),
-        integration_limits={p.integration_id: p.rate_limit_per_minute for p in providers},
+        FailoverRateLimits(
+            RedisRateLimits(clients.redis),
+            LocalRateLimits(clock, share=1 / settings.rate_limiter_expected_instances),
+            clock,
+        ),
+        LimitOverrides(database.limits, clock, integrations=integration_limits),
+        LimitAlerts(events, marks, clock),
+        clock,
+        integration_limits=integration_limits,
         tenant_limit=settings.tenant_rate_limit_per_minute,
         webhook_limit=settings.webhook_rate_limit_per_minute,
     )
@@ -225,6 +236,7 @@ def build_stores(settings: Settings, clients: AzureClients) -> Stores:
         failed_records=stores.CosmosFailedRecords(results),
         shards=CosmosShards(container("shards")),
         connections=stores.CosmosConnections(container("connections")),
+        limits=stores.CosmosLimits(container("connections")),
         credentials=stores.CosmosCredentials(container(settings.credentials_container)),
         schemas=stores.CosmosSchemas(container("conversion-schemas")),
         conflicts=stores.CosmosConflicts(container("conflicts")),

@@ -101,6 +101,12 @@ class Settings(BaseSettings):
     webhook_rate_limit_per_minute: int = Field(
         default=100, ge=1, description="Deliveries per minute, registration."
     )
+    rate_limiter_expected_instances: int = Field(
+        default=10,
+        ge=1,
+        le=1000,
+        description="Without Redis, each instance allows itself this part (1/n) of every limit.",
+    )
     webhook_max_body_bytes: int = Field(default=1_048_576, ge=1024, description="Largest webhook body taken.")
     provider_timeout_seconds: float = Field(
         default=30, gt=0, le=120, description="Time for one provider answer."

@@ -27,6 +27,9 @@ COUNTERS: Mapping[str, str] = {
     "webhook_rejected": "Deliveries refused",
     "conflicts_detected": "Conflicts met",
     "rate_limited": "Calls that a rate limit stopped",
+    "rate_limit_alerts": "Alerts of the rate limiter",
+    "rate_limiter_fallback": "Decisions made without Redis",
+    "circuit_opened": "Connections left alone after failures in a row",
     "retries_scheduled": "Messages put back with a delay",
 }
 HISTOGRAMS: Mapping[str, str] = {

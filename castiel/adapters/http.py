@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urljoin
 
 import httpx
@@ -194,6 +194,17 @@ class CallGate(Protocol):
         """Take note of what the provider said of its quota."""
 
 
+@runtime_checkable
+class OutcomeListener(Protocol):
+    """A gate that also wants to hear how each call ended: a circuit breaker."""
+
+    async def failed(self) -> None:
+        """The provider did not answer, or could not."""
+
+    async def succeeded(self) -> None:
+        """The provider answered, be it to refuse."""
+
+
 def no_quota(_: HttpReply) -> Quota | None:
     """For a provider that says nothing of its quota but Retry-After."""
     return None
@@ -234,6 +245,7 @@ class ApiClient:
         self._pool = pool
         self._authorizer = authorizer
         self._gate = gate
+        self._listener = gate if isinstance(gate, OutcomeListener) else None
 
     async def call(
         self,
@@ -261,15 +273,20 @@ class ApiClient:
         token = await self._authorizer.current()
         for last_try in (False, True):
             await self._gate.acquire(operation)
-            reply = await self._pool.send(
-                method,
-                self._url(path, token),
-                headers={**self.dialect.headers(self.connection), **self.dialect.authorize(token), **extra},
-                params=params,
-                content=content,
-                safe=safe,
-            )
+            try:
+                reply = await self._pool.send(
+                    method,
+                    self._url(path, token),
+                    headers={**self.dialect.headers(self.connection), **self.dialect.authorize(token), **extra},
+                    params=params,
+                    content=content,
+                    safe=safe,
+                )
+            except ProviderUnavailable:
+                await self._report(answered=False)
+                raise
             error = await self._judge(reply, allow)
+            await self._report(answered=not isinstance(error, ProviderUnavailable))
             if error is None:
                 return reply
             if last_try or not isinstance(error, AuthenticationFailed):
@@ -291,6 +308,10 @@ class ApiClient:
         if quota is not None:
             await self._gate.observe(quota)
         return error
+
+    async def _report(self, *, answered: bool) -> None:
+        if self._listener is not None:
+            await (self._listener.succeeded() if answered else self._listener.failed())
 
     def _url(self, path: str, token: AccessToken) -> str:
         base = self.dialect.base_url(self.connection, token).rstrip("/")

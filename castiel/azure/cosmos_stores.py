@@ -14,6 +14,7 @@ from castiel.domain.connections import Connection
 from castiel.domain.conversion import ConversionSchema
 from castiel.domain.credentials import Credential
 from castiel.domain.failures import FailedRecord
+from castiel.domain.limits import TenantLimits
 from castiel.domain.model import format_utc
 from castiel.domain.parked import ParkedConflict
 from castiel.domain.results import PushResult, RefreshAudit, SyncResult
@@ -134,11 +135,31 @@ class CosmosConnections:
         await self._connections.delete(connection)
 
     async def of_tenant(self, tenant_id: str) -> list[Connection]:
-        return [c async for c in self._connections.query("SELECT * FROM c", partition=tenant_id)]
+        sql = "SELECT * FROM c WHERE c.id != @limits"
+        return [c async for c in self._connections.query(sql, {"limits": LIMITS_ID}, partition=tenant_id)]
 
     async def by_credential(self, tenant_id: str, credential_id: str) -> list[Connection]:
         sql = "SELECT * FROM c WHERE c.credentialId = @id"
         return [c async for c in self._connections.query(sql, {"id": credential_id}, partition=tenant_id)]
+
+
+LIMITS_ID = "limits"
+"""The one document of the ``connections`` container that is no connection."""
+
+
+class CosmosLimits:
+    """:class:`~castiel.ports.stores.LimitStore`."""
+
+    def __init__(self, container: ContainerProxy) -> None:
+        self._limits = Collection(container, TenantLimits, lambda limits: limits.tenant_id)
+
+    async def get(self, tenant_id: str) -> TenantLimits | None:
+        return await self._limits.find(LIMITS_ID, tenant_id)
+
+    async def put(self, limits: TenantLimits) -> TenantLimits:
+        if limits.etag is None:
+            return await self._limits.create(limits)
+        return await self._limits.replace(limits)
 
 
 class CosmosCredentials:

@@ -1,131 +1,196 @@
-"""The sliding window in Redis: one script decides every level at once, by Redis' own clock.
-
-A minute is 60 slices of a second. What is counted is every slice that overlaps the last 60 seconds, so the
-count is never too low and no 60-second window holds more than the limit; a key's memory does not grow with it.
-"""
+"""The limiter's memory in Redis: one script decides every level at once, by Redis' own clock."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from redis.asyncio import Redis
 
+from castiel.azure import limit_scripts as scripts
+from castiel.azure.redis_batch import ScriptBatches
 from castiel.azure.redis_client import guarded
-from castiel.domain.limits import LimitCheck, LimitDecision, LimitStatus, Verdict, adaptive_multiplier
+from castiel.domain.limits import (
+    WINDOW_SECONDS,
+    BreakerPolicy,
+    LimitDecision,
+    LimitRequest,
+    LimitsStatus,
+    LimitStatus,
+    Line,
+    ProviderStatus,
+    Reason,
+    Verdict,
+    adaptive_multiplier,
+    effective_limit,
+)
 from castiel.domain.quota import Quota
+from castiel.domain.sliding_window import SLICE_MS
+from castiel.domain.tasks import Priority
 
-_DECIDE = """
-local time = redis.call('TIME')
-local second = tonumber(time[1])
-local cost = tonumber(ARGV[1])
-local tightest, wait, level = nil, 0, 0
-local counts = {}
-for i = 1, #KEYS / 2 do
-  local key, state = KEYS[2 * i - 1], KEYS[2 * i]
-  local limit = tonumber(ARGV[2 * i])
-  if ARGV[2 * i + 1] == '1' then
-    local adapted = redis.call('HMGET', state, 'multiplier', 'closed_until')
-    limit = math.max(1, math.floor(limit * (tonumber(adapted[1]) or 1)))
-    local closed = (tonumber(adapted[2]) or 0) - second
-    if closed > 0 and closed > wait then wait, level = closed, i end
-  end
-  local slices = redis.call('HGETALL', key)
-  local used, oldest = 0, {}
-  for j = 1, #slices, 2 do
-    local at = tonumber(slices[j])
-    if at >= second - 60 then
-      used = used + tonumber(slices[j + 1])
-      oldest[#oldest + 1] = {at, tonumber(slices[j + 1])}
-    else
-      redis.call('HDEL', key, slices[j])
-    end
-  end
-  counts[i] = used
-  if tightest == nil or limit - used < tightest then tightest = limit - used end
-  if cost > 0 and used + cost > limit then
-    table.sort(oldest, function(a, b) return a[1] < b[1] end)
-    local freed, until_free = 0, 61
-    for _, slice in ipairs(oldest) do
-      freed = freed + slice[2]
-      if used - freed + cost <= limit then until_free = slice[1] + 61 - second break end
-    end
-    if until_free > wait then wait, level = until_free, i end
-  end
-end
-if wait == 0 and cost > 0 then
-  for i = 1, #KEYS / 2 do
-    redis.call('HINCRBY', KEYS[2 * i - 1], second, cost)
-    redis.call('EXPIRE', KEYS[2 * i - 1], 62)
-  end
-end
-return {wait, level, math.max(0, tightest or 0), second, counts}
-"""
+TIMEOUT_SECONDS = 1.0
+"""A limiter that answers later than this is as good as none."""
+MULTIPLIER_SECONDS = 300.0
+"""How long a multiplier holds where the provider names no end of its period."""
+LONGEST_CLOSED_SECONDS = 86_400.0
+
+_BY_URGENCY = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
+_RANK = {priority: number for number, priority in enumerate(_BY_URGENCY, 1)}
+_WHOLE_AGAIN = WINDOW_SECONDS + SLICE_MS / 1000
 
 
 class RedisRateLimits:
-    """:class:`~castiel.ports.coordination.RateLimits` on Redis."""
+    """:class:`~castiel.ports.coordination.RateLimits` on Redis.
 
-    def __init__(self, redis: Redis) -> None:
+    ``clock``: a Lua expression for the time in milliseconds. It is Redis' own but in tests of time itself.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        breaker: BreakerPolicy | None = None,
+        timeout: float = TIMEOUT_SECONDS,
+        clock: str = scripts.REDIS_TIME,
+    ) -> None:
         self._redis = redis
-        self._decide = redis.register_script(_DECIDE)
+        self._breaker = breaker or BreakerPolicy()
+        self._probe_ms = int(self._breaker.probe_seconds * 1000)
+        self._decide = ScriptBatches(redis, scripts.decide(clock), timeout=timeout)
+        self._charge = ScriptBatches(redis, scripts.charge(clock), timeout=timeout)
+        self._count = ScriptBatches(redis, scripts.count(clock), timeout=timeout)
+        self._observe = ScriptBatches(redis, scripts.observe(clock), timeout=timeout)
+        self._failed = ScriptBatches(redis, scripts.failed(clock), timeout=timeout)
+        self._succeeded = ScriptBatches(redis, scripts.succeeded(), timeout=timeout)
 
-    async def check(self, checks: Sequence[LimitCheck], *, cost: int = 1) -> LimitDecision:
-        wait, level, remaining, second, _ = await self._run(checks, cost)
-        reset_at = datetime.fromtimestamp(second, UTC) + timedelta(seconds=max(wait, 60))
-        if wait == 0:
-            return LimitDecision(Verdict.ALLOWED, max(0, remaining - cost), reset_at)
-        return LimitDecision(
-            Verdict.DENIED, 0, reset_at, float(wait), checks[level - 1].key if level else None
+    async def check(self, request: LimitRequest) -> LimitDecision:
+        levels, line = request.levels, request.line
+        keys = [_window_key(level.key) for level in levels]
+        if request.provider:
+            keys.append(_provider_key(request.provider))
+        if line:
+            keys += _line_keys(line.key)
+        args: list[str | int] = [
+            request.cost,
+            len(levels),
+            int(request.provider is not None),
+            self._probe_ms,
+            (line.work or "") if line else "",
+            line.capacity if line else 0,
+            _RANK[line.priority] if line else 0,
+            *[level.limit for level in levels],
+        ]
+        return _decision(request, await self._decide.run(keys, args))
+
+    async def charge(self, counts: Mapping[str, int]) -> None:
+        # One key at a time: they may live in different slots of a cluster.
+        await asyncio.gather(
+            *(self._charge.run([_window_key(key)], [count]) for key, count in counts.items())
         )
 
-    async def observe(self, key: str, quota: Quota) -> None:
-        now = datetime.now(UTC)
-        state = _state_key(key)
-        closed_for = quota.retry_after
-        if closed_for is None and quota.remaining == 0 and quota.reset_at is not None:
-            closed_for = max(0.0, (quota.reset_at - now).total_seconds())
-        mapping: dict[Any, Any] = {}
-        if quota.used is not None:
-            mapping["multiplier"] = str(adaptive_multiplier(quota.used))
-        if closed_for:
-            seconds, _ = await guarded(self._redis.time())
-            mapping["closed_until"] = str(int(seconds) + int(closed_for) + 1)
-        if mapping:
-            async with self._redis.pipeline(transaction=False) as pipe:
-                pipe.hset(state, mapping=mapping)
-                pipe.expire(state, int(max(300, (closed_for or 0) + 60)))
-                await guarded(pipe.execute())
+    async def observe(self, key: str, quota: Quota) -> float:
+        multiplier = "" if quota.used is None else str(adaptive_multiplier(quota.used))
+        reset_at = int(quota.reset_at.timestamp() * 1000) if quota.reset_at else 0
+        closed_ms = int(min(quota.retry_after or 0.0, LONGEST_CLOSED_SECONDS) * 1000)
+        closed_until = reset_at if quota.remaining == 0 else 0
+        args: list[str | int] = [
+            multiplier,
+            int(MULTIPLIER_SECONDS * 1000),
+            reset_at,
+            closed_ms,
+            closed_until,
+        ]
+        return int(await self._observe.run([_provider_key(key)], args)) / 1000
 
-    async def status(self, checks: Sequence[LimitCheck]) -> Sequence[LimitStatus]:
-        _, _, _, _, counts = await self._run(checks, 0)
-        statuses = []
-        for check, used in zip(checks, counts, strict=True):
-            multiplier, closed = await guarded(
-                self._redis.hmget(_state_key(check.key), ["multiplier", "closed_until"])
-            )
-            statuses.append(
-                LimitStatus(
-                    check.key,
-                    check.limit,
-                    int(used),
-                    float(multiplier or 1.0),
-                    datetime.fromtimestamp(int(closed), UTC) if closed else None,
-                )
-            )
-        return statuses
+    async def failed(self, key: str) -> float | None:
+        policy = self._breaker
+        openings = [int(policy.open_for(times) * 1000) for times in range(16)]
+        open_ms, opened = await self._failed.run([_provider_key(key)], [policy.threshold, *openings])
+        return int(open_ms) / 1000 if opened else None
 
-    async def _run(self, checks: Sequence[LimitCheck], cost: int) -> tuple[int, int, int, int, list[int]]:
-        keys = [key for check in checks for key in (_window_key(check.key), _state_key(check.key))]
-        levels = [value for check in checks for value in (check.limit, int(check.adaptive))]
-        result = await guarded(self._decide(keys=keys, args=[cost, *levels]))
-        return tuple(result)
+    async def succeeded(self, key: str) -> None:
+        await self._succeeded.run([_provider_key(key)], [])
+
+    async def status(self, request: LimitRequest) -> LimitsStatus:
+        now, *counts = await self._count.run([_window_key(level.key) for level in request.levels], [])
+        provider = await self._provider(request.provider, int(now)) if request.provider else ProviderStatus()
+        multipliers = [provider.multiplier, *[1.0] * (len(request.levels) - 1)]
+        return LimitsStatus(
+            tuple(
+                LimitStatus(level.key, effective_limit(level.limit, multiplier), int(count))
+                for level, multiplier, count in zip(request.levels, multipliers, counts, strict=True)
+            ),
+            provider,
+            await self._waiting(request.line, int(now)) if request.line else {},
+        )
+
+    async def _provider(self, key: str, now: int) -> ProviderStatus:
+        names = ["multiplier", "multiplier_until", "closed_until", "failures", "open_until"]
+        values = await _all_of(self._redis, [("HMGET", _provider_key(key), *names)])
+        multiplier, until, closed, failures, open_until = values[0]
+        return ProviderStatus(
+            float(multiplier) if until and int(until) > now else 1.0,
+            _moment(closed, now),
+            int(failures or 0),
+            _moment(open_until, now),
+        )
+
+    async def _waiting(self, line: Line, now: int) -> dict[Priority, int]:
+        counts = await _all_of(
+            self._redis, [("ZCOUNT", key, str(now), "+inf") for key in _line_keys(line.key)]
+        )
+        return {priority: int(count) for priority, count in zip(_BY_URGENCY, counts, strict=True)}
+
+
+async def _all_of(redis: Redis, commands: list[tuple[str, ...]]) -> list[Any]:
+    """Several commands in one go. Raises :class:`~castiel.errors.CacheUnavailable`."""
+    async with redis.pipeline(transaction=False) as pipe:
+        for command in commands:
+            pipe.execute_command(*command)
+        answers: list[Any] = await guarded(pipe.execute())
+    return answers
+
+
+def _decision(request: LimitRequest, answer: list[Any]) -> LimitDecision:
+    wait, level, reason, remaining, now, used, limit, line, suspect = answer
+    moment = datetime.fromtimestamp(now / 1000, UTC)
+    key = request.levels[level - 1].key
+    if not wait:
+        whole = moment + timedelta(seconds=_WHOLE_AGAIN)
+        return LimitDecision(
+            Verdict.ALLOWED, remaining, whole, 0.0, key, None, used, limit, suspect=bool(suspect)
+        )
+    return LimitDecision(
+        Verdict.QUEUED if line == 1 else Verdict.DENIED,
+        0,
+        moment + timedelta(milliseconds=wait),
+        wait / 1000,
+        key,
+        Reason(reason),
+        used,
+        limit,
+        overflow=line == 2,
+        suspect=bool(suspect),
+    )
+
+
+def _moment(milliseconds: str | None, now: int) -> datetime | None:
+    if milliseconds is None or int(milliseconds) <= now:
+        return None
+    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
 
 
 def _window_key(key: str) -> str:
     return f"castiel:limit:{key}"
 
 
-def _state_key(key: str) -> str:
-    return f"castiel:limit:{key}:provider"
+def _provider_key(key: str) -> str:
+    return f"castiel:provider:{key}"
+
+
+@lru_cache(maxsize=4096)
+def _line_keys(key: str) -> tuple[str, ...]:
+    return tuple(f"castiel:line:{key}:{priority.value}" for priority in _BY_URGENCY)

@@ -101,7 +101,9 @@ class WebhookReceiver:
             registration = await self._webhooks.get_webhook_registration(request.registration_id)
         except NotFound:
             return _Handled(_failure(404, "registration not found"))
-        decision = await self._limiter.check_webhook(registration.id, registration.rate_limit_per_minute)
+        decision = await self._limiter.check_webhook(
+            registration.id, registration.rate_limit_per_minute, tenant_id=registration.tenant_id
+        )
         if not decision.allowed:
             seconds = max(1, math.ceil(decision.retry_after))
             answer = WebhookResponse(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from castiel.domain.limits import LimitCheck, LimitDecision, LimitStatus
+from castiel.domain.limits import LimitDecision, LimitRequest, LimitsStatus
 from castiel.domain.quota import Quota
 
 
@@ -43,15 +43,33 @@ class Leases(Protocol):
 
 
 class RateLimits(Protocol):
-    """Sliding windows and closed windows, decided atomically across all levels."""
+    """Sliding windows, closed windows, breakers and lines, decided atomically across all levels of a request.
 
-    async def check(self, checks: Sequence[LimitCheck], *, cost: int = 1) -> LimitDecision:
-        """Consume ``cost`` at every level, or at none."""
+    Raises :class:`~castiel.errors.CacheUnavailable` when Redis is gone.
+    """
 
-    async def observe(self, key: str, quota: Quota) -> None:
-        """Adapt to what a provider said: the multiplier, or a closed window for everybody."""
+    async def check(self, request: LimitRequest) -> LimitDecision:
+        """Consume the request's cost at every level, or at none.
 
-    async def status(self, checks: Sequence[LimitCheck]) -> Sequence[LimitStatus]:
+        ``queued`` says that its work has a place in the line, and when its turn will come.
+        """
+
+    async def charge(self, counts: Mapping[str, int]) -> None:
+        """Count, by level's key, what was let through without asking here."""
+
+    async def observe(self, key: str, quota: Quota) -> float:
+        """Adapt to what a provider said: the multiplier, or a closed window for everybody.
+
+        Returns for how many seconds it is closed now.
+        """
+
+    async def failed(self, key: str) -> float | None:
+        """A provider's call failed. Returns the seconds its breaker opened for, if this opened it."""
+
+    async def succeeded(self, key: str) -> None:
+        """A provider's call succeeded: its breaker closes, its failures are forgotten."""
+
+    async def status(self, request: LimitRequest) -> LimitsStatus:
         """How much of each level is used, without consuming any."""
 
 

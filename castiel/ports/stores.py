@@ -16,6 +16,7 @@ from castiel.domain.connections import Connection
 from castiel.domain.conversion import ConversionSchema
 from castiel.domain.credentials import Credential
 from castiel.domain.failures import FailedRecord
+from castiel.domain.limits import TenantLimits
 from castiel.domain.parked import ParkedConflict
 from castiel.domain.results import PushResult, RefreshAudit, SyncResult
 from castiel.domain.shards import Shard
@@ -115,6 +116,14 @@ class ConnectionStore(Protocol):
 
     async def by_credential(self, tenant_id: str, credential_id: str) -> list[Connection]:
         """The connections that authenticate with a credential."""
+
+
+class LimitStore(Protocol):
+    """A tenant's own rate limits, beside its ``connections``."""
+
+    async def get(self, tenant_id: str) -> TenantLimits | None: ...
+    async def put(self, limits: TenantLimits) -> TenantLimits:
+        """Create what has no ETag, else replace."""
 
 
 class CredentialStore(Protocol):

@@ -1,0 +1,145 @@
+"""The shared limiter while it answers, the local one while it doesn't: never unlimited, never a crash."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
+
+from castiel import telemetry
+from castiel.domain.limits import LimitDecision, LimitRequest, LimitsStatus
+from castiel.domain.quota import Quota
+from castiel.domain.sliding_window import SlidingWindow
+from castiel.errors import CacheUnavailable
+from castiel.ports.clock import Clock
+from castiel.ports.coordination import RateLimits
+from castiel.services.local_limits import LocalRateLimits
+
+logger = logging.getLogger(__name__)
+
+FIRST_HOLD_OFF_SECONDS = 1.0
+LONGEST_HOLD_OFF_SECONDS = 15.0
+
+T = TypeVar("T")
+
+
+class FailoverRateLimits:
+    """:class:`~castiel.ports.coordination.RateLimits` that never raises :class:`CacheUnavailable`.
+
+    After a failure the shared limiter is left alone for 1 s, 2 s, … 15 s; then one call tries it, while the
+    others still decide locally. ``local`` also counts what this process was let through by the shared one, so
+    that changing over does not hand out the same minute twice; and what it let through itself is charged to
+    the shared one when that is back.
+    """
+
+    def __init__(self, shared: RateLimits, local: LocalRateLimits, clock: Clock) -> None:
+        self._shared = shared
+        self._local = local
+        self._clock = clock
+        self._owed: dict[str, SlidingWindow] = {}
+        self._failures = 0
+        self._try_at = 0.0
+
+    @property
+    def degraded(self) -> bool:
+        """Whether decisions are made locally."""
+        return self._failures > 0
+
+    async def check(self, request: LimitRequest) -> LimitDecision:
+        return await self._either(lambda: self._check_shared(request), lambda: self._check_locally(request))
+
+    async def _check_shared(self, request: LimitRequest) -> LimitDecision:
+        decision = await self._shared.check(request)
+        if decision.allowed:
+            await self._local.charge({level.key: request.cost for level in request.levels})
+        return decision
+
+    async def _check_locally(self, request: LimitRequest) -> LimitDecision:
+        telemetry.count("rate_limiter_fallback")
+        decision = await self._local.check(request)
+        if decision.allowed:
+            self._owe(request)
+        return decision
+
+    async def charge(self, counts: Mapping[str, int]) -> None:
+        await self._local.charge(counts)
+        await self._either(lambda: self._shared.charge(counts), _nothing)
+
+    async def observe(self, key: str, quota: Quota) -> float:
+        closed_for = await self._local.observe(key, quota)
+        return await self._either(lambda: self._shared.observe(key, quota), lambda: _value(closed_for))
+
+    async def failed(self, key: str) -> float | None:
+        opened_for = await self._local.failed(key)
+        return await self._either(lambda: self._shared.failed(key), lambda: _value(opened_for))
+
+    async def succeeded(self, key: str) -> None:
+        await self._local.succeeded(key)
+        await self._either(lambda: self._shared.succeeded(key), _nothing)
+
+    async def status(self, request: LimitRequest) -> LimitsStatus:
+        return await self._either(lambda: self._shared.status(request), lambda: self._local.status(request))
+
+    async def _either(self, shared: Callable[[], Awaitable[T]], otherwise: Callable[[], Awaitable[T]]) -> T:
+        """The shared limiter's answer; the other one while it has none."""
+        probing = self._failures > 0
+        if probing:
+            now = self._clock.monotonic()
+            if now < self._try_at:
+                return await otherwise()
+            # Until this call has its answer, the others don't try.
+            self._try_at = now + LONGEST_HOLD_OFF_SECONDS
+        try:
+            if self._owed:
+                await self._settle()
+            answer = await shared()
+        except CacheUnavailable as error:
+            self._fail(error, probing=probing)
+            return await otherwise()
+        if self._failures:
+            self._failures = 0
+            logger.info("rate limiter is back on Redis", extra={"alert": "rate_limiter_recovered"})
+        return answer
+
+    def _fail(self, error: CacheUnavailable, *, probing: bool) -> None:
+        if self._failures and not probing:
+            return  # Of the same outage: a call that was already under way.
+        if not self._failures:
+            logger.error(
+                "rate limiter works without Redis: %s", error, extra={"alert": "rate_limiter_fallback"}
+            )
+        self._failures += 1
+        self._try_at = self._clock.monotonic() + self._hold_off() * (0.75 + 0.5 * self._clock.random())
+
+    def _hold_off(self) -> float:
+        return min(LONGEST_HOLD_OFF_SECONDS, FIRST_HOLD_OFF_SECONDS * 2.0 ** (min(self._failures, 10) - 1))
+
+    def _owe(self, request: LimitRequest) -> None:
+        now = int(self._clock.monotonic() * 1000)
+        for level in request.levels:
+            window = self._owed.setdefault(level.key, SlidingWindow())
+            window.advance(now)
+            window.add(now, request.cost)
+
+    async def _settle(self) -> None:
+        """Charge the shared limiter with what was let through meanwhile."""
+        now = int(self._clock.monotonic() * 1000)
+        owed, self._owed = self._owed, {}
+        for window in owed.values():
+            window.advance(now)
+        try:
+            await self._shared.charge({key: window.total for key, window in owed.items() if window.total})
+        except BaseException:
+            # Some may be charged already: twice is the safe side.
+            meanwhile, self._owed = self._owed, owed
+            for key, window in meanwhile.items():
+                self._owed.setdefault(key, SlidingWindow()).add(now, window.total)
+            raise
+
+
+async def _value(value: T) -> T:
+    return value
+
+
+async def _nothing() -> None:
+    return None
