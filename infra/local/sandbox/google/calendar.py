@@ -75,7 +75,7 @@ class Calendar:
         if faulty:
             self._play_fault("create", None)
         fields = _cleaned(given)
-        event_id = given.get("id") or f"sandbox{self.store.next_number(f'{NAME}:{ENTITY}'):012d}"
+        event_id = given.get("id") or f"event{self.store.next_number(f'{NAME}:{ENTITY}'):012d}"
         if not isinstance(event_id, str) or not _ID.fullmatch(event_id):
             raise _invalid("Invalid resource id value.", "id")
         if self.store.get(NAME, ENTITY, event_id) is not None:

@@ -107,4 +107,4 @@ def _event(data: SampleData, now_ms: int, number: int) -> JsonObject:
 
 
 def _event_id(number: int) -> str:
-    return f"sandbox{number:012d}"
+    return f"event{number:012d}"
