@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urljoin
 
@@ -303,8 +303,8 @@ class ApiClient:
             if detail
             else None
         )
-        if quota is None and error is not None and error.retry_after is not None:
-            quota = Quota(retry_after=error.retry_after)
+        if error is not None and error.retry_after is not None:
+            quota = replace(quota or Quota(), retry_after=error.retry_after)
         if quota is not None:
             await self._gate.observe(quota)
         return error
