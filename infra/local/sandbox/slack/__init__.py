@@ -1,0 +1,5 @@
+"""A Slack workspace with one installed app."""
+
+from infra.local.sandbox.slack.provider import SlackProvider
+
+__all__ = ["SlackProvider"]
