@@ -45,7 +45,7 @@ def _joined(join: Callable[[Iterable[bool]], bool], tests: list[Test]) -> Test:
 
 
 def lower_bound(given: Any) -> int:
-    """Milliseconds before which no record can pass, so that the search may begin there."""
+    """Milliseconds before which no record passes a filter that was checked: the search may begin there."""
     if not isinstance(given, dict) or given.get("timestamp") != "last_edited_time":
         return 0
     text = (given.get("last_edited_time") or {}).get("on_or_after")

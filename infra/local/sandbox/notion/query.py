@@ -80,12 +80,12 @@ class Queries:
     def _matching(
         self, source: Source, body: JsonObject, hidden: list[str]
     ) -> list[tuple[tuple[Any, ...], Record]]:
+        wanted = body.get("filter")
+        test = predicate(source, hidden, wanted) if wanted is not None else None
         trashed = bool(body.get("in_trash", body.get("archived", False)))
         where = "deleted=? AND modified_ms>=? AND json_extract(data, '$.source') COLLATE BINARY = ?"
-        since = lower_bound(body.get("filter"))
-        records = self._store.find(NAME, PAGE, where, (int(trashed), since, source.id))
-        if body.get("filter") is not None:
-            test = predicate(source, hidden, body["filter"])
+        records = self._store.find(NAME, PAGE, where, (int(trashed), lower_bound(wanted), source.id))
+        if test is not None:
             records = [record for record in records if test(record)]
         keys = sort_keys(source, body.get("sorts"))
         # Without sorts the newest come first; what is equal comes in no order anyone could rely on.
