@@ -8,7 +8,7 @@ PYTHON ?= $(shell tools/find_python.sh)
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run demo stack check test bench format clean clean-data
+.PHONY: help setup run demo stack check test providers bench format clean clean-data
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ check: $(READY) ## Format, lint, types, architecture, fast tests
 
 test: $(READY) ## All tests, the local stack included
 	$(BIN)/python -m pytest -q $(ARGS)
+
+providers: $(READY) ## Hold every provider to the common contract, and show the table
+	@exec $(BIN)/python -m tests.provider_table
 
 bench: $(READY) ## Measure (ONLY=name for one); the last line is one JSON object
 	@exec $(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(ARGS)
