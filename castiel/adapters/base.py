@@ -204,6 +204,16 @@ class OAuthFlow(ABC):
     ) -> TokenSecret:
         """The first token secret, for the code the person came back with."""
 
+    async def revoke(
+        self,
+        http: HttpPool,  # noqa: ARG002  (the interface's)
+        connection: Connection | None,  # noqa: ARG002
+        client: OAuthClient,  # noqa: ARG002
+        token: TokenSecret,  # noqa: ARG002
+    ) -> bool:
+        """Withdraw the grant. False where the provider has no way for it: then forgetting it has to do."""
+        return False
+
 
 class WebhookFormat(Protocol):
     """A provider's webhook deliveries. Signatures are verified before any of this runs."""

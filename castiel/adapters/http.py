@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
@@ -13,6 +14,7 @@ import httpx
 from pydantic import SecretStr
 
 from castiel.adapters.errors_table import ErrorDetail, ErrorRule, classify
+from castiel.adapters.mutual_tls import ClientCertificate, client_context
 from castiel.adapters.retry_after import retry_after_seconds
 from castiel.adapters.urls import UrlPolicy, origin_of
 from castiel.domain.connections import Connection
@@ -60,23 +62,37 @@ class HttpPool:
         total: float = 120.0,
         max_connections: int = 100,
         max_response_bytes: int = MAX_RESPONSE_BYTES,
+        verify: ssl.SSLContext | None = None,
     ) -> None:
         self.policy = policy
         self._total = total
         self._max_bytes = max_response_bytes
-        self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(timeout, connect=min(10.0, timeout)),
-            limits=httpx.Limits(
+        self._options: dict[str, Any] = {
+            "timeout": httpx.Timeout(timeout, connect=min(10.0, timeout)),
+            "limits": httpx.Limits(
                 max_connections=max_connections, max_keepalive_connections=max_connections // 2
             ),
-            follow_redirects=False,
-            trust_env=False,
-            headers={"User-Agent": "castiel/1"},
-        )
+            "follow_redirects": False,
+            "trust_env": False,
+            "headers": {"User-Agent": "castiel/1"},
+        }
+        self._client = httpx.AsyncClient(**self._options, verify=verify or True)
+        self._verify = verify
+        self._certified: dict[ClientCertificate, httpx.AsyncClient] = {}
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        for client in (self._client, *self._certified.values()):
+            await client.aclose()
+
+    def _client_for(self, certificate: ClientCertificate | None) -> httpx.AsyncClient:
+        """Connections that present a certificate are nobody else's."""
+        if certificate is None:
+            return self._client
+        if certificate not in self._certified:
+            context = client_context(certificate, self._verify)
+            self._certified[certificate] = httpx.AsyncClient(**self._options, verify=context)
+        return self._certified[certificate]
 
     async def send(
         self,
@@ -89,16 +105,19 @@ class HttpPool:
         form: Mapping[str, str] | None = None,
         safe: bool | None = None,
         auth: httpx.Auth | None = None,
+        certificate: ClientCertificate | None = None,
     ) -> HttpReply:
         """One request, one whole answer, whatever its status.
 
         ``safe``: the call may be repeated without effect (default: GET and its like). A dropped connection is
         then tried once more; for other calls a lost answer raises :class:`OutcomeUnknown`.
+        ``certificate``: what to present when the server asks who calls (mutual TLS).
         Raises :class:`ProviderUnavailable`, :class:`MalformedResponse`, or
         :class:`~castiel.errors.ConfigurationError` for an address that is never called.
         """
         repeatable = method in SAFE_METHODS if safe is None else safe
-        request = self._client.build_request(
+        client = self._client_for(certificate)
+        request = client.build_request(
             method,
             url,
             headers=dict(headers or {}),
@@ -109,7 +128,7 @@ class HttpPool:
         for last_try in (not repeatable, True):
             try:
                 async with asyncio.timeout(self._total):
-                    return await self._exchange(request, auth)
+                    return await self._exchange(client, request, auth)
             except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
                 failure: ProviderError = ProviderUnavailable(f"no connection ({type(error).__name__})")
             except (httpx.TimeoutException, TimeoutError):
@@ -124,10 +143,12 @@ class HttpPool:
                 break
         raise failure from None
 
-    async def _exchange(self, request: httpx.Request, auth: httpx.Auth | None) -> HttpReply:
+    async def _exchange(
+        self, client: httpx.AsyncClient, request: httpx.Request, auth: httpx.Auth | None
+    ) -> HttpReply:
         for _ in range(MAX_REDIRECTS + 1):
             self.policy.check(str(request.url))
-            response = await self._client.send(request, stream=True, auth=auth or httpx.USE_CLIENT_DEFAULT)
+            response = await client.send(request, stream=True, auth=auth or httpx.USE_CLIENT_DEFAULT)
             try:
                 self._check_peer(request, response)
                 body = await self._read(response)
@@ -138,7 +159,7 @@ class HttpPool:
             target = urljoin(str(request.url), response.headers["location"])
             if origin_of(target) != origin_of(str(request.url)):
                 raise ProviderRejected("redirected to another host", status=response.status_code)
-            request = self._client.build_request(request.method, target, headers=_end_to_end(request.headers))
+            request = client.build_request(request.method, target, headers=_end_to_end(request.headers))
         raise ProviderUnavailable("redirected too often")
 
     def _check_peer(self, request: httpx.Request, response: httpx.Response) -> None:
@@ -172,6 +193,7 @@ class AccessToken:
 
     value: SecretStr
     instance_url: str | None = None
+    certificate: ClientCertificate | None = None
 
 
 class Authorizer(Protocol):
@@ -211,8 +233,9 @@ def no_quota(_: HttpReply) -> Quota | None:
 
 
 def bearer(token: AccessToken) -> dict[str, str]:
-    """``Authorization: Bearer …`` (RFC 6750)."""
-    return {"Authorization": f"Bearer {token.value.get_secret_value()}"}
+    """``Authorization: Bearer …`` (RFC 6750); none for a connection whose client certificate is all it has."""
+    value = token.value.get_secret_value()
+    return {"Authorization": f"Bearer {value}"} if value else {}
 
 
 @dataclass(frozen=True)
@@ -277,10 +300,15 @@ class ApiClient:
                 reply = await self._pool.send(
                     method,
                     self._url(path, token),
-                    headers={**self.dialect.headers(self.connection), **self.dialect.authorize(token), **extra},
+                    headers={
+                        **self.dialect.headers(self.connection),
+                        **self.dialect.authorize(token),
+                        **extra,
+                    },
                     params=params,
                     content=content,
                     safe=safe,
+                    certificate=token.certificate,
                 )
             except ProviderUnavailable:
                 await self._report(answered=False)

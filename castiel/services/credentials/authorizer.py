@@ -1,0 +1,45 @@
+"""Where one connection's calls get their token."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from castiel.adapters.http import AccessToken
+from castiel.domain.connections import Connection
+from castiel.domain.credentials import CredentialType, TokenSecret
+from castiel.services.credentials.reader import StoredToken
+
+if TYPE_CHECKING:
+    from castiel.services.credentials.service import SecureCredentialService
+
+
+class CredentialAuthorizer:
+    """:class:`~castiel.adapters.http.Authorizer` of one connection."""
+
+    def __init__(self, credentials: SecureCredentialService, connection: Connection) -> None:
+        self._credentials = credentials
+        self._connection = connection
+
+    async def current(self) -> AccessToken:
+        """The token to use now."""
+        return await self._access(
+            await self._credentials.get_credential(self._connection.tenant_id, self._connection.credential_id)
+        )
+
+    async def replace(self, refused: AccessToken) -> AccessToken:
+        """Another token, after the provider refused this one: a newer one that is stored already, or a new one."""
+        return await self._access(
+            await self._credentials.refresh_oauth_token(
+                self._connection.tenant_id,
+                self._connection.credential_id,
+                refused=TokenSecret(access_token=refused.value),
+            )
+        )
+
+    async def _access(self, stored: StoredToken) -> AccessToken:
+        certificate = await self._credentials.client_certificate(stored)
+        only_certificate = stored.credential.type is CredentialType.CLIENT_CERTIFICATE
+        value = SecretStr("") if only_certificate else stored.token.access_token
+        return AccessToken(value, stored.token.instance_url, certificate)

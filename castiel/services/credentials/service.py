@@ -1,0 +1,145 @@
+"""The credentials as the five functions see them."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from castiel.adapters.http import HttpPool
+from castiel.adapters.mutual_tls import ClientCertificate
+from castiel.adapters.registry import ProviderRegistry
+from castiel.domain.credentials import CredentialType, TokenSecret, expires_within
+from castiel.errors import CastielError, ReauthRequired
+from castiel.ports.clock import Clock
+from castiel.ports.coordination import Leases
+from castiel.ports.messaging import EventPublisher
+from castiel.ports.secrets import SecretVault
+from castiel.ports.stores import ConnectionStore, CredentialStore
+from castiel.services.credentials.flights import Flights
+from castiel.services.credentials.management import CredentialManagement
+from castiel.services.credentials.reader import CredentialReader, Key, StoredToken
+from castiel.services.credentials.reauthorisation import Reauthorisation
+from castiel.services.credentials.refreshing import Needed, TokenRefresh
+
+logger = logging.getLogger(__name__)
+
+REFRESH_MARGIN = timedelta(minutes=5)
+"""A token that expires within this is refreshed before it is used."""
+
+
+class SecureCredentialService:
+    """Reads, refreshes and stores credentials. Secrets are in Key Vault only.
+
+    ``manage`` is what operators do: store, list, rotate, revoke, delete, statistics, health.
+    """
+
+    def __init__(
+        self,
+        credentials: CredentialStore,
+        connections: ConnectionStore,
+        vault: SecretVault,
+        leases: Leases,
+        providers: ProviderRegistry,
+        http: HttpPool,
+        events: EventPublisher,
+        clock: Clock,
+    ) -> None:
+        self._clock = clock
+        self.reader = CredentialReader(credentials, vault, clock)
+        reauthorisation = Reauthorisation(credentials, connections, events)
+        self.refreshing = TokenRefresh(
+            self.reader,
+            credentials,
+            connections,
+            vault,
+            leases,
+            providers,
+            http,
+            reauthorisation,
+            clock,
+        )
+        self.manage = CredentialManagement(
+            self.reader, self.refreshing, credentials, connections, vault, providers, http, clock
+        )
+        self._flights: Flights[Key, StoredToken] = Flights()
+
+    async def get_credential(self, tenant_id: str, credential_id: str) -> StoredToken:
+        """The credential with a token that is good now, refreshed if it is about to expire.
+
+        While a refresh fails for a reason that may pass, a token that has not expired is still given out.
+        Raises :class:`ReauthRequired` when a person has to authorise again.
+        """
+        stored = await self.reader.get(tenant_id, credential_id)
+        if stored.credential.needs_reauth:
+            raise ReauthRequired(f"credential {credential_id} waits for re-authorisation")
+        now = self._clock.now()
+        if stored.credential.type is not CredentialType.OAUTH2 or not expires_within(
+            stored.token.expiry_time, now, REFRESH_MARGIN
+        ):
+            return stored
+        try:
+            return await self.refresh_oauth_token(tenant_id, credential_id, refused=stored.token)
+        except CastielError as error:
+            if not error.retryable or expires_within(stored.token.expiry_time, now, timedelta(0)):
+                raise
+            logger.warning(
+                "credential %s could not be refreshed yet: %s",
+                credential_id,
+                error,
+                extra={"credentialId": credential_id, "tenantId": tenant_id, "error": error.code},
+            )
+            return stored
+
+    async def refresh_oauth_token(
+        self, tenant_id: str, credential_id: str, *, refused: TokenSecret | None = None
+    ) -> StoredToken:
+        """A new token, unless somebody else got one meanwhile: then that one.
+
+        ``refused``: the token that no longer serves. One refresh at a time per credential, across all
+        instances: a provider that rotates refresh tokens takes each only once.
+        """
+        stored = await self._refresh(tenant_id, credential_id, lambda now: _is_refused(now, refused))
+        if refused is not None and stored.token.access_token == refused.access_token:
+            # The flight we joined had been started for another reason, and found our token good.
+            stored = await self._refresh(tenant_id, credential_id, lambda now: _is_refused(now, refused))
+        return stored
+
+    async def refresh_due(self, tenant_id: str, credential_id: str, expiry: datetime | None) -> StoredToken:
+        """Refresh a token that was found to expire at ``expiry``, unless somebody has renewed it since.
+
+        ``None``: one that names no expiry, to keep its refresh token alive; without a refresh token it is left
+        as it is, and lives until it is refused.
+        """
+        return await self._refresh(tenant_id, credential_id, lambda now: _is_due(now, expiry))
+
+    async def _refresh(self, tenant_id: str, credential_id: str, needed: Needed) -> StoredToken:
+        return await self._flights.run(
+            (tenant_id, credential_id), lambda: self.refreshing.refresh(tenant_id, credential_id, needed)
+        )
+
+    async def read_secret(self, name: str) -> str:
+        """A secret that is no token pair (a webhook's, say); ``name/version`` is one version of it."""
+        return await self.reader.read_secret(name)
+
+    async def client_certificate(self, stored: StoredToken) -> ClientCertificate | None:
+        """The certificate and key to present to the provider, for a credential that has them (mutual TLS)."""
+        credential = stored.credential
+        if credential.type is CredentialType.CLIENT_CERTIFICATE:
+            certificate = stored.token.access_token
+        else:
+            found = await self.reader.companion(credential, CredentialType.CLIENT_CERTIFICATE)
+            if found is None:
+                return None
+            certificate = found
+        key = await self.reader.companion(credential, CredentialType.CLIENT_PRIVATE_KEY)
+        return ClientCertificate(certificate.get_secret_value(), key) if key is not None else None
+
+
+def _is_refused(stored: StoredToken, refused: TokenSecret | None) -> bool:
+    return refused is None or stored.token.access_token == refused.access_token
+
+
+def _is_due(stored: StoredToken, expiry: datetime | None) -> bool:
+    if expiry is None or stored.token.expiry_time is None:
+        return expiry is stored.token.expiry_time and stored.token.refresh_token is not None
+    return stored.token.expiry_time <= expiry
