@@ -59,6 +59,18 @@ SALESFORCE = SampleProvider(
     "salesforce", "sf", {"Account": "account", "Contact": "contact"}, {"Account": 100, "Contact": 150}
 )
 
+GITHUB = SampleProvider(
+    "github",
+    "gh",
+    {"Repository": "repository", "Issue": "issue", "PullRequest": "pullRequest"},
+    {"Repository": 2, "Issue": 80, "PullRequest": 20},
+    {
+        "repositories": ["octo-org/engine", "octo-org/website"],
+        "defaultRepository": "octo-org/engine",
+        "appSlug": "castiel-sync",
+    },
+)
+
 
 async def plant(services: Services, control: SandboxControl, sample: SampleProvider = SALESFORCE) -> None:
     """Create what is missing: connection, credential and its secrets, task, registration, sandbox records."""
