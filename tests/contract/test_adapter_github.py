@@ -141,6 +141,22 @@ async def test_more_issues_than_a_page_in_one_second(github: ProviderSandbox, li
     assert sorted(shown) == sorted(ids)
 
 
+async def test_a_crowded_second_that_loses_records_while_it_is_read(github: ProviderSandbox) -> None:
+    await github.control.policy(link_style="page")
+    for number in range(250):
+        await github.control.create("Issue", title=f"Imported {number}")
+    await github.control.set_clock(advance_ms=5000)
+    ids = [record["id"] for record in await github.control.records("Issue")]
+    adapter = await connect(github)
+    shown: list[str] = []
+    async for page in adapter.fetch("Issue", None):
+        shown += [record.external_id for record in page.records]
+        if len(shown) in (100, 200):
+            # Out of the second, into the present: all behind it slip one place forward.
+            await github.control.edit("Issue", shown[-1], title="Touched")
+    assert set(shown) == set(ids)
+
+
 async def test_records_edited_during_a_pass_are_not_lost(github: ProviderSandbox) -> None:
     await github.control.policy(link_style="page")
     await github.control.seed(Issue=350)

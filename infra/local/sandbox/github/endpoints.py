@@ -12,6 +12,7 @@ from infra.local.sandbox.github.api import Call, Gate, answer
 from infra.local.sandbox.github.errors import ApiError, invalid, moved, not_found
 from infra.local.sandbox.github.fields import issue_fields, pull_fields
 from infra.local.sandbox.github.listing import ItemList, link_header, page_number, page_size
+from infra.local.sandbox.github.showing import Showing
 from infra.local.sandbox.github.tokens import USER, Tokens
 from infra.local.sandbox.github.world import ISSUE, ITEMS, PULL_REQUEST, World
 from infra.local.sandbox.store import Record
@@ -25,6 +26,7 @@ class Endpoints:
 
     def __init__(self, world: World, tokens: Tokens, gate: Gate) -> None:
         self._world = world
+        self._showing = Showing(world)
         self._tokens = tokens
         self._gate = gate
 
@@ -91,14 +93,14 @@ class Endpoints:
     async def _user(self, call: Call) -> web.Response:
         if call.session["kind"] == "installation":
             raise ApiError(403, "Resource not accessible by integration")
-        account = self._world.user(call.base, USER) or {}
+        account = self._showing.user(call.base, USER) or {}
         return answer(account | {"name": "Octo Castiel", "company": None, "email": None, "public_repos": 2})
 
     async def _account(self, call: Call) -> web.Response:
         login = call.request.match_info["login"]
         if self._world.account(login) is None:
             raise not_found()
-        return answer(self._world.user(call.base, login))
+        return answer(self._showing.user(call.base, login))
 
     async def _repositories(self, call: Call) -> web.Response:
         if call.session["kind"] == "installation" and call.request.path.endswith("/user/repos"):
@@ -121,12 +123,12 @@ class Endpoints:
         found = [one for one in self._world.repositories() if owner in ("", one.data["owner"].lower())]
         size, number = page_size(query), page_number(query)
         start = (number - 1) * size
-        page = [self._world.show_repository(call.base, one) for one in found[start : start + size]]
+        page = [self._showing.repository(call.base, one) for one in found[start : start + size]]
         more = len(found) > start + size
         return page, {"Link": link_header(_here(call), query)} if more else {}
 
     async def _repository(self, call: Call, repository: Record) -> web.Response:
-        return answer(self._world.show_repository(call.base, repository))
+        return answer(self._showing.repository(call.base, repository))
 
     async def _labels(self, call: Call, repository: Record) -> web.Response:
         url = f"{call.base}/repos/{repository.data['owner']}/{repository.data['name']}"
@@ -161,7 +163,7 @@ class Endpoints:
         return self._show_issue(call, entity, edited)
 
     def _show_issue(self, call: Call, entity: str, record: Record, status: int = 200) -> web.Response:
-        return answer(_versioned(call, self._world.show_issue(call.base, entity, record)), status)
+        return answer(_versioned(call, self._showing.issue(call.base, entity, record)), status)
 
     def _follow(self, call: Call, record: Record) -> None:
         target = record.data.get("movedTo")
@@ -201,7 +203,7 @@ class Endpoints:
         )
 
     def _show_pull(self, call: Call, record: Record, status: int = 200) -> web.Response:
-        return answer(_versioned(call, self._world.show_pull(call.base, record, whole=True)), status)
+        return answer(_versioned(call, self._showing.pull(call.base, record, whole=True)), status)
 
     # -----------------------------------------------------------------------------------------------------
 
@@ -219,9 +221,9 @@ class Endpoints:
             url = f"{call.base}/repositories/{repository.id}/{kind}"
             links["Link"] = link_header(url, query, after=cursor)
         page = [
-            self._world.show_issue(call.base, entity, record)
+            self._showing.issue(call.base, entity, record)
             if kind == "issues"
-            else self._world.show_pull(call.base, record, whole=False)
+            else self._showing.pull(call.base, record, whole=False)
             for entity, record in found
         ]
         return answer([_versioned(call, one) for one in page], headers=links)

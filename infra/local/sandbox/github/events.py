@@ -12,6 +12,7 @@ import uuid
 from typing import Any
 from urllib.parse import urlencode
 
+from infra.local.sandbox.github.showing import Showing
 from infra.local.sandbox.github.tokens import INSTALLATION_ID, USER
 from infra.local.sandbox.github.world import BOT, ISSUE, PULL_REQUEST, REPOSITORY, World
 from infra.local.sandbox.provider import ControlError
@@ -38,8 +39,9 @@ def build_event(options: JsonObject, world: World, record: Record | None) -> tup
     event = options.get("event") or _EVENTS.get(options.get("entity", ""))
     if event is None:
         raise ControlError("an event needs an entity and an id, or an event")
+    showing = Showing(world)
     payload = _payload(str(event), options, world, record)
-    payload["sender"] = world.user(_API, BOT if options.get("own") else USER)
+    payload["sender"] = showing.user(_API, BOT if options.get("own") else USER)
     body = json.dumps(payload, ensure_ascii=False).encode()
     content_type = "application/json"
     if options.get("form"):
@@ -72,7 +74,7 @@ def _payload(event: str, options: JsonObject, world: World, record: Record | Non
         return {"action": "revoked"}
     if record is None:
         raise ControlError("an event needs an entity and the id of a record")
-    entity = str(options["entity"])
+    showing, entity = Showing(world), str(options["entity"])
     verb = _VERBS.get(str(options.get("operation", "update")), str(options.get("operation")))
     payload: JsonObject = {
         "action": options.get("action") or _ACTIONS[entity].get(verb, "edited"),
@@ -81,11 +83,11 @@ def _payload(event: str, options: JsonObject, world: World, record: Record | Non
     if options.get("changes"):
         payload["changes"] = {name: {"from": old} for name, old in options["changes"].items()}
     if entity == REPOSITORY:
-        return payload | {"repository": world.show_repository(_API, record)}
+        return payload | {"repository": showing.repository(_API, record)}
     repository = world.repository(record.data["repo"])
     shown = (
-        {"issue": world.show_issue(_API, ISSUE, record)}
+        {"issue": showing.issue(_API, ISSUE, record)}
         if entity == ISSUE
-        else {"number": record.data["number"], "pull_request": world.show_pull(_API, record, whole=True)}
+        else {"number": record.data["number"], "pull_request": showing.pull(_API, record, whole=True)}
     )
-    return payload | shown | {"repository": world.show_repository(_API, repository)}
+    return payload | shown | {"repository": showing.repository(_API, repository)}

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 from infra.local.sandbox.faults import Faults
-from infra.local.sandbox.github import rendering
 from infra.local.sandbox.github.errors import ApiError, invalid, not_found
 from infra.local.sandbox.github.tokens import APP_SLUG, NAME, USER
 from infra.local.sandbox.store import Record, Store
@@ -39,10 +38,6 @@ class World:
             found = {"id": 583_230 + self.store.next_number(f"{NAME}:account"), "login": login, "type": kind}
             self.store.put_document(NAME, "account", login.lower(), found)
         return found
-
-    def user(self, base: str, login: str | None) -> JsonObject | None:
-        account = self.account(login, make=True) if login else None
-        return rendering.user(base, account) if account else None
 
     # Repositories ----------------------------------------------------------------------------------------
 
@@ -97,14 +92,13 @@ class World:
             self.account(changes["owner"], "Organization", make=True)
         self._replace(REPOSITORY, record, changes, origin)
 
-    def show_repository(self, base: str, record: Record) -> JsonObject:
-        owner = self.account(record.data["owner"], "Organization", make=True) or {}
+    def open_items(self, repository_id: str) -> int:
+        """Open issues and pull requests, which GitHub counts together."""
         sql = (
             "SELECT COUNT(*) FROM records WHERE provider=? AND entity IN ('Issue','PullRequest') AND deleted=0 "
             "AND json_extract(data,'$.repo')=? AND json_extract(data,'$.state')='open'"
         )
-        count = self.store.select(sql, (NAME, record.id))[0][0]
-        return rendering.repository(base, record, owner, count)
+        return int(self.store.select(sql, (NAME, repository_id))[0][0])
 
     # Labels and milestones -------------------------------------------------------------------------------
 
@@ -220,123 +214,6 @@ class World:
         self.store.log_change(NAME, ISSUE, record.id, "delete", {"movedTo": made.id}, origin)
         return made
 
-    def show_issue(self, base: str, entity: str, record: Record) -> JsonObject:
-        """As the issue endpoints show it: pull requests too, marked as such."""
-        shown = self._shared(base, record, "issues")
-        data, repo = record.data, shown.pop("_repo")
-        url = shown["url"]
-        shown |= {
-            "repository_url": repo,
-            "labels_url": f"{url}/labels{{/name}}",
-            "comments_url": f"{url}/comments",
-            "events_url": f"{url}/events",
-            "timeline_url": f"{url}/timeline",
-            "comments": data["comments"],
-            "closed_by": self.user(base, data["closedBy"]),
-            "reactions": rendering.reactions(url),
-            "performed_via_github_app": _app(data["app"]),
-            "state_reason": data["stateReason"],
-        }
-        if entity == PULL_REQUEST:
-            pull = f"{repo}/pulls/{data['number']}"
-            html = shown["html_url"].replace("/issues/", "/pull/")
-            shown |= {
-                "html_url": html,
-                "draft": data["draft"],
-                "pull_request": {
-                    "url": pull,
-                    "html_url": html,
-                    "diff_url": f"{html}.diff",
-                    "patch_url": f"{html}.patch",
-                    "merged_at": rendering.moment(data["mergedMs"]),
-                },
-            }
-        return shown
-
-    def show_pull(self, base: str, record: Record, *, whole: bool) -> JsonObject:
-        """As the pull request endpoints show it; ``whole`` adds what lists leave out."""
-        shown = self._shared(base, record, "pulls")
-        data, url = record.data, shown.pop("_repo")
-        html = shown["html_url"].replace("/pulls/", "/pull/")
-        repository = self.repository(data["repo"])
-        repo, owner = self.show_repository(base, repository), repository.data["owner"]
-
-        def branch(ref: str) -> JsonObject:
-            return {
-                "label": f"{owner}:{ref}",
-                "ref": ref,
-                "sha": rendering.sha(f"{record.id}{ref}"),
-                "user": self.user(base, owner),
-                "repo": repo,
-            }
-
-        shown |= {
-            "html_url": html,
-            "id": data["id"] + 1,
-            "diff_url": f"{html}.diff",
-            "patch_url": f"{html}.patch",
-            "issue_url": f"{url}/issues/{data['number']}",
-            "commits_url": f"{shown['url']}/commits",
-            "review_comments_url": f"{shown['url']}/comments",
-            "comments_url": f"{url}/issues/{data['number']}/comments",
-            "statuses_url": f"{url}/statuses/{rendering.sha(record.id)}",
-            "merged_at": rendering.moment(data["mergedMs"]),
-            "merge_commit_sha": rendering.sha(f"{record.id}merge"),
-            "requested_reviewers": [],
-            "requested_teams": [],
-            "head": branch(data["head"]),
-            "base": branch(data["base"]),
-            "auto_merge": None,
-            "draft": data["draft"],
-        }
-        if whole:
-            shown |= {
-                "merged": data["mergedMs"] is not None,
-                "mergeable": None,
-                "rebaseable": None,
-                "mergeable_state": "unknown",
-                "merged_by": None,
-                "comments": data["comments"],
-                "review_comments": 0,
-                "maintainer_can_modify": False,
-                "commits": 1,
-                "additions": 1,
-                "deletions": 0,
-                "changed_files": 1,
-            }
-        return shown
-
-    def _shared(self, base: str, record: Record, kind: str) -> JsonObject:
-        data = record.data
-        repository = self.repository(data["repo"])
-        full_name = f"{repository.data['owner']}/{repository.data['name']}"
-        repo = f"{base}/repos/{full_name}"
-        people = [self.user(base, login) for login in data["assignees"]]
-        found = self.milestone(data["repo"], data["milestone"]) if data["milestone"] else None
-        creator = self.user(base, USER) or {}
-        return {
-            "_repo": repo,
-            "url": f"{repo}/{kind}/{data['number']}",
-            "html_url": f"{rendering.HTML}/{full_name}/{kind}/{data['number']}",
-            "id": data["id"],
-            "node_id": rendering.node_id("I" if kind == "issues" else "PR", data["id"]),
-            "number": data["number"],
-            "title": data["title"],
-            "user": self.user(base, data["user"]),
-            "labels": [rendering.label(repo, self.label(data["repo"], name)) for name in data["labels"]],
-            "state": data["state"],
-            "locked": data["locked"],
-            "assignee": people[0] if people else None,
-            "assignees": people,
-            "milestone": rendering.milestone(repo, found, creator) if found else None,
-            "created_at": rendering.moment(record.created_ms),
-            "updated_at": rendering.moment(record.modified_ms),
-            "closed_at": rendering.moment(data["closedMs"]),
-            "author_association": "MEMBER",
-            "active_lock_reason": None,
-            "body": data["body"],
-        }
-
     def _replace(self, entity: str, record: Record, changes: JsonObject, origin: str) -> Record:
         edited = replace(record, data=record.data | changes, modified_ms=self.now())
         with self.store.transaction():
@@ -349,9 +226,3 @@ class World:
         rule = self.faults.for_record(operation, entity, record_id) if origin != "web" else None
         if rule is not None:
             raise invalid(entity, "title", str(rule.code), message=rule.message or str(rule.code))
-
-
-def _app(slug: str | None) -> JsonObject | None:
-    if slug is None:
-        return None
-    return {"id": 29310, "slug": slug, "node_id": "A_29310", "name": "Castiel Sync"}
