@@ -131,6 +131,12 @@ async def test_a_refresh_whose_answer_is_lost_may_have_taken_effect(workspace: W
         await _refresh(workspace, _token(workspace))
 
 
+async def test_a_grant_can_be_withdrawn(workspace: Workspace) -> None:
+    token = _token(workspace)
+    assert await PROVIDER.oauth.revoke(workspace.sandbox.http, _connection(workspace), CLIENT, token)
+    assert not await _works(workspace, token)
+
+
 async def test_the_secret_goes_to_notion_only(workspace: Workspace) -> None:
     elsewhere = connection_for(PROVIDER, {"authUrl": "https://notion.example.com"})
     with pytest.raises(ConfigurationError, match="authUrl"):

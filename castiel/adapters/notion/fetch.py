@@ -3,7 +3,7 @@
 Each query begins at the last minute seen rather than at the cursor of the query before: such cursors belong to a
 session and can end in the middle of a pass, a query shows 10,000 pages at most, and a page edited meanwhile moves to
 the end, where the next query meets it. Only where one minute holds more pages than an answer does is the cursor
-followed. Pages of a minute read twice are recognised by their content.
+followed. Pages of a minute read twice are shown twice only if they changed in between.
 
 Sources: https://developers.notion.com/reference/query-a-data-source,
 https://developers.notion.com/guides/data-apis/query-large-data-sources
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from castiel.adapters.base import Cursor, ExternalRecord, Page
 from castiel.adapters.http import ApiClient, HttpReply
@@ -23,6 +24,7 @@ from castiel.adapters.notion.records import complete, data_source_of, is_trashed
 from castiel.adapters.notion.settings import data_source_ids, full_pass_every
 from castiel.adapters.notion.values import Json
 from castiel.domain.connections import Connection
+from castiel.domain.hashing import content_hash
 from castiel.errors import MalformedResponse, ProviderRejected, RecordNotFound, SchemaMismatch
 
 PAGE_SIZE = 100
@@ -43,6 +45,7 @@ class Reader:
         if position.source not in sources:
             position = self._begin(position, sources)
         restarts = 0
+        seam = _Seam()
         while True:
             try:
                 reply = await self._query(position)
@@ -60,7 +63,8 @@ class Reader:
             body = members(reply)
             results = _results(body)
             position, done = _advance(position, body, results)
-            records = [await self._record(page) for page in results if _is_live_page(page)]
+            found = [await self._record(page) for page in results if _is_live_page(page)]
+            records = seam.without_repeats(found, position.newest)
             source = position.source or ""
             last = done and source == sources[-1]
             if last:
@@ -116,6 +120,28 @@ class Reader:
 
     async def _record(self, page: Json) -> ExternalRecord:
         return record_of(await complete(self._api, page))
+
+
+class _Seam:
+    """What was shown of the minute at which the next query begins: it need not be shown again, unless it changed."""
+
+    def __init__(self) -> None:
+        self._minute: datetime | None = None
+        self._shown: dict[str, str] = {}
+
+    def without_repeats(
+        self, records: Sequence[ExternalRecord], newest: datetime | None
+    ) -> list[ExternalRecord]:
+        """The records not shown as they are now; ``newest`` is the minute that the next query may begin at."""
+        prints = {record.external_id: content_hash(record.fields) for record in records}
+        fresh = [
+            record for record in records if self._shown.get(record.external_id) != prints[record.external_id]
+        ]
+        if newest != self._minute:
+            self._minute, self._shown = newest, {}
+        at_seam = (record.external_id for record in records if record.modified_at == newest)
+        self._shown |= {external_id: prints[external_id] for external_id in at_seam}
+        return fresh
 
 
 def _advance(position: Position, body: Json, results: Sequence[Json]) -> tuple[Position, bool]:

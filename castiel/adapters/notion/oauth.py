@@ -85,13 +85,23 @@ class NotionOAuth(OAuthFlow):
         grant = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
         return _token(await _ask(http, connection, client, grant), None)
 
+    async def revoke(
+        self, http: HttpPool, connection: Connection | None, client: OAuthClient, token: TokenSecret
+    ) -> bool:
+        """Ends the access token, and with it the connection. Raises as :meth:`refresh` does."""
+        body = {"token": token.access_token.get_secret_value()}
+        await _ask(http, connection, client, body, "revoke")
+        return True
+
 
 def _login_url(connection: Connection | None) -> str:
     settings = connection.settings if connection else {}
     return str(settings.get("authUrl") or settings.get("baseUrl") or DEFAULT_BASE_URL).rstrip("/")
 
 
-async def _ask(http: HttpPool, connection: Connection | None, client: OAuthClient, grant: Json) -> HttpReply:
+async def _ask(
+    http: HttpPool, connection: Connection | None, client: OAuthClient, body: Json, what: str = "token"
+) -> HttpReply:
     url = _login_url(connection)
     host = urlsplit(url).hostname or ""
     if not host.endswith(".notion.com") and origin_of(url) not in http.policy.trusted_origins:
@@ -100,9 +110,9 @@ async def _ask(http: HttpPool, connection: Connection | None, client: OAuthClien
     secret = client.client_secret.get_secret_value() if client.client_secret else ""
     reply = await http.send(
         "POST",
-        f"{url}/v1/oauth/token",
+        f"{url}/v1/oauth/{what}",
         headers={"Content-Type": "application/json", "Notion-Version": DEFAULT_VERSION},
-        content=json.dumps(grant).encode(),
+        content=json.dumps(body).encode(),
         safe=False,
         auth=httpx.BasicAuth(client.client_id, secret),
     )
