@@ -61,6 +61,13 @@ class Demo:
         self.summary["token_refresh"] = await self._step(
             "TokenRefresher renews a token that is about to expire", steps.token_refresh(self._session)
         )
+        others = await self._step(
+            "Another tenant: GitHub, Google, Notion and Slack are pulled", steps.pull_others(self._session)
+        )
+        self.summary["providers"] = {
+            "salesforce": self.summary["inbound"],
+            **{integration_id: found.to_json() for integration_id, found in others.items()},
+        }
         self._show_results()
 
     async def _plant(self, control: Any) -> None:
@@ -115,6 +122,8 @@ class Demo:
             table.add_row(
                 f"outbound {result['operation']}", f"{result['externalId']} in {result['duration']} ms"
             )
+        for integration_id, found in self.summary["providers"].items():
+            table.add_row(f"pull {integration_id}", f"{found['status']}: {found['recordsCreated']} created")
         table.add_row("token refresh", f"{audit['successful']} of {audit['totalAttempted']}")
         self._console.print(table)
 

@@ -17,6 +17,7 @@ from castiel.domain.tasks import SyncMode, SyncTask
 from castiel.domain.webhooks import Registration
 from castiel.errors import AlreadyExists, NotFound
 from infra.local.sandbox.client import SandboxControl
+from infra.local.sandbox.notion.ids import CONTACTS_ID
 
 TENANT = "tenant-1"
 
@@ -33,6 +34,9 @@ class SampleProvider:
     """What the sandbox is seeded with."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     sync_mode: SyncMode = SyncMode.PULL
+    direction: SyncMode = SyncMode.BIDIRECTIONAL
+    """Of its entities: with ``pull`` nothing of it is told to others, nor anything told to it."""
+    tenant: str = TENANT
 
     @property
     def connection_id(self) -> str:
@@ -58,6 +62,43 @@ class SampleProvider:
 SALESFORCE = SampleProvider(
     "salesforce", "sf", {"Account": "account", "Contact": "contact"}, {"Account": 100, "Contact": 150}
 )
+SECOND_TENANT = "tenant-2"
+OTHERS = (
+    SampleProvider(
+        "github",
+        "gh",
+        {"Issue": "issue", "PullRequest": "pullRequest", "Repository": "repository"},
+        {"Issue": 40, "PullRequest": 10, "Repository": 2},
+        {"repositories": ["octo-org/engine", "octo-org/website"]},
+        direction=SyncMode.PULL,
+        tenant=SECOND_TENANT,
+    ),
+    SampleProvider(
+        "google",
+        "go",
+        {"Contact": "contact", "Event": "event"},
+        {"Contact": 60, "Event": 30},
+        direction=SyncMode.PULL,
+        tenant=SECOND_TENANT,
+    ),
+    SampleProvider(
+        "notion",
+        "no",
+        {"Page": "page"},
+        {"Page": 60},
+        {"dataSourceId": CONTACTS_ID},
+        direction=SyncMode.PULL,
+        tenant=SECOND_TENANT,
+    ),
+    SampleProvider(
+        "slack",
+        "sl",
+        {"User": "user", "Channel": "channel", "Message": "message"},
+        {"User": 30, "Channel": 6, "Message": 60},
+        direction=SyncMode.PULL,
+        tenant=SECOND_TENANT,
+    ),
+)
 
 GITHUB = SampleProvider(
     "github",
@@ -82,11 +123,14 @@ async def plant(services: Services, control: SandboxControl, sample: SampleProvi
         services.stores.connections.create(
             Connection(
                 id=sample.connection_id,
-                tenant_id=TENANT,
+                tenant_id=sample.tenant,
                 integration_id=sample.integration_id,
                 credential_id=sample.credential_id,
                 settings={"baseUrl": control.url, **sample.settings},
-                entities=[EntitySync(entity=e, shard_type=t) for e, t in sample.entities.items()],
+                entities=[
+                    EntitySync(entity=entity, shard_type=shard_type, direction=sample.direction)
+                    for entity, shard_type in sample.entities.items()
+                ],
             )
         )
     )
@@ -94,7 +138,7 @@ async def plant(services: Services, control: SandboxControl, sample: SampleProvi
         services.stores.tasks.create(
             SyncTask(
                 id=sample.task_id,
-                tenant_id=TENANT,
+                tenant_id=sample.tenant,
                 integration_id=sample.integration_id,
                 connection_id=sample.connection_id,
                 sync_mode=sample.sync_mode,
@@ -106,7 +150,7 @@ async def plant(services: Services, control: SandboxControl, sample: SampleProvi
 
 async def make_due(services: Services, sample: SampleProvider = SALESFORCE) -> None:
     """The task's time has come, also when it ran before."""
-    task = await services.stores.tasks.get(TENANT, sample.task_id)
+    task = await services.stores.tasks.get(sample.tenant, sample.task_id)
     task.next_scheduled = datetime.now(UTC)
     await services.stores.tasks.replace(task)
 
@@ -119,14 +163,14 @@ async def webhook_secret(services: Services, sample: SampleProvider = SALESFORCE
 async def _move(services: Services, control: SandboxControl, sample: SampleProvider) -> None:
     """The sandbox may listen elsewhere than in an earlier run: the connection and its token follow."""
     try:
-        connection = await services.stores.connections.get(TENANT, sample.connection_id)
+        connection = await services.stores.connections.get(sample.tenant, sample.connection_id)
     except NotFound:
         return
     if connection.settings.get("baseUrl") == control.url:
         return
     connection.settings["baseUrl"] = control.url
     await services.stores.connections.replace(connection)
-    credential = await services.stores.credentials.get(TENANT, sample.credential_id)
+    credential = await services.stores.credentials.get(sample.tenant, sample.credential_id)
     token = TokenSecret.model_validate_json((await services.vault.get(credential.secret_name)).value)
     if token.instance_url is not None:
         token.instance_url = control.url
@@ -135,7 +179,7 @@ async def _move(services: Services, control: SandboxControl, sample: SampleProvi
 
 async def _credential(services: Services, control: SandboxControl, sample: SampleProvider) -> None:
     try:
-        await services.stores.credentials.get(TENANT, sample.credential_id)
+        await services.stores.credentials.get(sample.tenant, sample.credential_id)
         return
     except NotFound:
         pass
@@ -155,7 +199,7 @@ async def _credential(services: Services, control: SandboxControl, sample: Sampl
     await services.stores.credentials.create(
         Credential(
             id=sample.credential_id,
-            tenant_id=TENANT,
+            tenant_id=sample.tenant,
             integration_id=sample.integration_id,
             connection_id=sample.connection_id,
             secret_name=secret.name,
@@ -175,7 +219,7 @@ async def _webhook(services: Services, sample: SampleProvider) -> None:
         services.stores.registrations.create(
             Registration(
                 id=sample.registration_id,
-                tenant_id=TENANT,
+                tenant_id=sample.tenant,
                 integration_id=sample.integration_id,
                 connection_id=sample.connection_id,
                 scheme=provider.webhooks.signature_preset,

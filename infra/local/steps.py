@@ -6,30 +6,31 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from castiel.domain.results import PushResult, SyncResult
+from castiel.domain.credentials import TokenSecret
+from castiel.domain.results import PushResult, SyncResult, SyncStatus
 from castiel.domain.tasks import SyncTask, TaskStatus
-from infra.local.sample import SALESFORCE, TENANT, SampleProvider, webhook_secret
+from infra.local.sample import OTHERS, SALESFORCE, TENANT, SampleProvider, plant, webhook_secret
 from infra.local.session import Session, StepFailedError, until
 
 
 async def schedule(session: Session, sample: SampleProvider = SALESFORCE) -> SyncTask:
     """Run the scheduler; returns the task once a new execution of it is queued."""
-    before = await session.services.stores.tasks.get(TENANT, sample.task_id)
+    before = await session.services.stores.tasks.get(sample.tenant, sample.task_id)
     await session.run_timer("SyncScheduler")
 
     async def queued() -> SyncTask | None:
-        task = await session.services.stores.tasks.get(TENANT, sample.task_id)
+        task = await session.services.stores.tasks.get(sample.tenant, sample.task_id)
         return task if task.execution_id not in (None, before.execution_id) else None
 
     return await until(queued, "the scheduler queues the due task")
 
 
-async def pull_result(session: Session, execution_id: str) -> SyncResult:
+async def pull_result(session: Session, execution_id: str, tenant: str = TENANT) -> SyncResult:
     """Wait for an execution's result."""
 
     async def find() -> SyncResult | None:
         since = datetime.now(UTC) - timedelta(hours=1)
-        async for result in session.services.stores.results.of_tenant(TENANT, since):
+        async for result in session.services.stores.results.of_tenant(tenant, since):
             if isinstance(result, SyncResult) and result.correlation_id == execution_id:
                 return result
         return None
@@ -41,10 +42,31 @@ async def finished_task(session: Session, sample: SampleProvider = SALESFORCE) -
     """Wait for the task's end."""
 
     async def ended() -> SyncTask | None:
-        task = await session.services.stores.tasks.get(TENANT, sample.task_id)
+        task = await session.services.stores.tasks.get(sample.tenant, sample.task_id)
         return task if task.status in (TaskStatus.COMPLETED, TaskStatus.FAILED) else None
 
     return await until(ended, "the task is completed")
+
+
+async def pull_others(session: Session) -> dict[str, SyncResult]:
+    """A tenant with the other four providers: their tasks are queued together, each connection is pulled."""
+    known = {provider.integration_id for provider in session.services.providers}
+    others = [sample for sample in OTHERS if sample.integration_id in known]
+    for sample in others:
+        async with session.control(sample.integration_id) as control:
+            await plant(session.services, control, sample)
+    await session.run_timer("SyncScheduler")
+    results: dict[str, SyncResult] = {}
+    for sample in others:
+        task = await finished_task(session, sample)
+        result = await pull_result(session, task.execution_id or "", sample.tenant)
+        if result.status is not SyncStatus.SUCCESS:
+            problem = result.error_message or "; ".join(
+                f"{e.external_id}: {e.message}" for e in result.errors[:3]
+            )
+            raise StepFailedError(f"{sample.integration_id}: {result.status.value}: {problem}")
+        results[sample.integration_id] = result
+    return results
 
 
 async def signed_webhook(session: Session, sample: SampleProvider = SALESFORCE) -> dict[str, Any]:
@@ -122,8 +144,12 @@ async def _expect(control: Any, record_id: str, field: str, value: Any) -> None:
 async def token_refresh(session: Session, sample: SampleProvider = SALESFORCE) -> dict[str, Any]:
     """Let the token be about to expire, run the refresher, return its audit record."""
     stores = session.services.stores
-    credential = await stores.credentials.get(TENANT, sample.credential_id)
-    credential.expiry_time = datetime.now(UTC) + timedelta(minutes=30)
+    credential = await stores.credentials.get(sample.tenant, sample.credential_id)
+    soon = datetime.now(UTC) + timedelta(minutes=30)
+    token = TokenSecret.model_validate_json((await session.services.vault.get(credential.secret_name)).value)
+    token.expiry_time = soon
+    secret = await session.services.vault.set(credential.secret_name, token.to_json_text())
+    credential.expiry_time, credential.secret_version = soon, secret.version
     credential = await stores.credentials.replace(credential)
     seen = {audit.id async for audit in stores.refresh_audit.recent(100)}
     await session.run_timer("TokenRefresher")
@@ -135,7 +161,7 @@ async def token_refresh(session: Session, sample: SampleProvider = SALESFORCE) -
         return None
 
     audit = await until(audited, "the refresher stores its audit record")
-    refreshed = await stores.credentials.get(TENANT, sample.credential_id)
+    refreshed = await stores.credentials.get(sample.tenant, sample.credential_id)
     if refreshed.refresh_count != credential.refresh_count + 1:
         raise StepFailedError("the credential's refresh was not counted")
     return audit
