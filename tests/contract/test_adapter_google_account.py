@@ -73,6 +73,17 @@ async def test_a_refresh_keeps_the_refresh_token(account: ProviderSandbox) -> No
     assert await pages_of(adapter, "Contact")
 
 
+async def test_a_grant_is_withdrawn(account: ProviderSandbox) -> None:
+    token = await granted(account)
+    for _ in range(2):
+        assert await PROVIDER.oauth.revoke(account.http, connection(account), CLIENT, token)
+    with pytest.raises(ReauthRequired):
+        await PROVIDER.oauth.refresh(account.http, connection(account), CLIENT, token)
+    await account.control.fault("status", status=503, path="revoke")
+    with pytest.raises(ProviderUnavailable):
+        await PROVIDER.oauth.revoke(account.http, connection(account), CLIENT, token)
+
+
 async def test_a_dead_grant_wants_a_person(account: ProviderSandbox) -> None:
     old = await granted(account)
     await account.control.revoke()
@@ -203,6 +214,12 @@ async def test_the_default_schemas_fit_what_is_described(account: ProviderSandbo
         schema = ConversionSchema.model_validate(definition)
         problems = validate_schema(schema, described[schema.entity].fields)
         assert [p for p in problems if p.severity == "error"] == []
+
+
+@pytest.mark.parametrize("size", [0, -1, "100", True])
+async def test_a_page_size_that_is_none_is_refused(account: ProviderSandbox, size: object) -> None:
+    with pytest.raises(ConfigurationError):
+        await google_adapter(account, pageSize=size)
 
 
 async def test_described_fields_are_what_records_have(account: ProviderSandbox) -> None:

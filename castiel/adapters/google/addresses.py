@@ -6,11 +6,13 @@ from urllib.parse import quote
 
 from castiel.adapters.urls import origin_of
 from castiel.domain.connections import Connection
+from castiel.errors import ConfigurationError
 
 ARGUMENTS = {
     "baseUrl": "one address instead of Google's own, for all its APIs (the local sandbox)",
     "calendarId": "the calendar whose events are synced (default: primary, the account's own)",
     "sendUpdates": "whether guests are told of changes to events: none (default), externalOnly or all",
+    "pageSize": "records asked for at once (default and most: 1000 contacts, 2500 events)",
     "scopes": "OAuth scopes to ask for, separated by spaces",
 }
 
@@ -37,6 +39,14 @@ def calendar_id(connection: Connection) -> str:
     return str(connection.settings.get("calendarId") or "primary")
 
 
+def page_size(connection: Connection, most: int) -> int:
+    """How many records a page has. Raises :class:`ConfigurationError` for a setting that is no such number."""
+    size = connection.settings.get("pageSize", most)
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        raise ConfigurationError("pageSize: a whole number from 1 on")
+    return min(size, most)
+
+
 def events_url(connection: Connection, event_id: str | None = None) -> str:
     """The calendar's events, or one of them."""
     calendar = quote(calendar_id(connection), safe="")
@@ -52,6 +62,11 @@ def batch_url(connection: Connection) -> str:
 def user_info_url(connection: Connection) -> str:
     """Who a token belongs to."""
     return f"{_base(connection, _WWW)}/oauth2/v2/userinfo"
+
+
+def revoke_url(connection: Connection | None) -> str:
+    """Where a grant is withdrawn."""
+    return f"{_base(connection, _TOKEN)}/revoke"
 
 
 def token_url(connection: Connection | None) -> str:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from castiel.adapters.base import Cursor, ExternalRecord, Page, PushOutcome, PushRecord
-from castiel.adapters.google.addresses import people_url
+from castiel.adapters.google.addresses import page_size, people_url
 from castiel.adapters.google.dialect import objects
 from castiel.adapters.google.listing import Position, pages
 from castiel.adapters.google.moments import moment
@@ -33,19 +33,21 @@ class ContactReader:
     def __init__(self, connection: Connection, api: ApiClient) -> None:
         self._connection = connection
         self._api = api
+        self._size = page_size(connection, PAGE_SIZE)
 
     def pages(self, cursor: Cursor | None) -> AsyncIterator[Page]:
         """Contacts changed since the cursor. Sync tokens end seven days after the full pass they go back to.
 
         Writes take some minutes to show up in an incremental pass.
         """
-        return pages(Position.of(cursor, PERSON_FIELDS), self._list, _records)
+        scope = f"{self._size}:{PERSON_FIELDS}"
+        return pages(Position.of(cursor, scope), self._list, _records)
 
     async def _list(self, tokens: Mapping[str, str]) -> Mapping[str, Any]:
         params: Params = [
             ("personFields", PERSON_FIELDS),
             SOURCES,
-            ("pageSize", PAGE_SIZE),
+            ("pageSize", self._size),
             ("requestSyncToken", "true"),
             *tokens.items(),
         ]

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from castiel.adapters.base import Cursor, ExternalRecord, Page, PushOutcome, PushRecord
-from castiel.adapters.google.addresses import calendar_id, events_url
+from castiel.adapters.google.addresses import calendar_id, events_url, page_size
 from castiel.adapters.google.batch import Answer, Part, send_all
 from castiel.adapters.google.dialect import objects
 from castiel.adapters.google.listing import Position, pages
@@ -33,16 +33,18 @@ class Events:
     def __init__(self, connection: Connection, api: ApiClient) -> None:
         self._connection = connection
         self._api = api
+        self._size = page_size(connection, PAGE_SIZE)
 
     # Reading ---------------------------------------------------------------------------------------------
 
     def pages(self, cursor: Cursor | None) -> AsyncIterator[Page]:
         """Events changed since the cursor; cancelled ones come as deleted."""
-        return pages(Position.of(cursor, calendar_id(self._connection)), self._list, _records)
+        scope = f"{self._size}:{calendar_id(self._connection)}"
+        return pages(Position.of(cursor, scope), self._list, _records)
 
     async def _list(self, tokens: Mapping[str, str]) -> Mapping[str, Any]:
         params: Params = {
-            "maxResults": PAGE_SIZE,
+            "maxResults": self._size,
             "showDeleted": "true",
             "singleEvents": "false",
             **tokens,

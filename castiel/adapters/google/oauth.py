@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from castiel.adapters.base import OAuthFlow
 from castiel.adapters.errors_table import ErrorDetail, ErrorRule, classify
-from castiel.adapters.google.addresses import authorize_url, token_url
+from castiel.adapters.google.addresses import authorize_url, revoke_url, token_url
 from castiel.adapters.google.dialect import answered_at
 from castiel.adapters.http import HttpPool, HttpReply
 from castiel.adapters.retry_after import retry_after_seconds
@@ -74,7 +74,7 @@ class GoogleOAuth(OAuthFlow):
             "refresh_token": token.refresh_token.get_secret_value(),
             **_identity(client),
         }
-        return _token(await _ask(http, connection, form), token)
+        return _token(await _ask(http, token_url(connection), form), token)
 
     def authorization_url(
         self,
@@ -118,7 +118,23 @@ class GoogleOAuth(OAuthFlow):
             "code_verifier": code_verifier,
             **_identity(client),
         }
-        return _token(await _ask(http, connection, form), None)
+        return _token(await _ask(http, token_url(connection), form), None)
+
+    async def revoke(
+        self,
+        http: HttpPool,
+        connection: Connection | None,
+        client: OAuthClient,  # noqa: ARG002 - the token alone is enough for Google
+        token: TokenSecret,
+    ) -> bool:
+        """Withdraw the person's grant to the app, with all its tokens. A grant that is dead already counts as done."""
+        held = token.refresh_token or token.access_token
+        try:
+            await _ask(http, revoke_url(connection), {"token": held.get_secret_value()})
+        except ProviderRejected as error:
+            if error.provider_code != "invalid_token":
+                raise
+        return True
 
 
 def _identity(client: OAuthClient) -> dict[str, str]:
@@ -126,8 +142,7 @@ def _identity(client: OAuthClient) -> dict[str, str]:
     return {"client_id": client.client_id} | ({"client_secret": secret.get_secret_value()} if secret else {})
 
 
-async def _ask(http: HttpPool, connection: Connection | None, form: Mapping[str, str]) -> HttpReply:
-    url = token_url(connection)
+async def _ask(http: HttpPool, url: str, form: Mapping[str, str]) -> HttpReply:
     host = f".{urlsplit(url).hostname or ''}"
     if not host.endswith(_HOSTS) and origin_of(url) not in http.policy.trusted_origins:
         # The app's secret goes there: no other host may have it, whatever a tenant's settings say.
