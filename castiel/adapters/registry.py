@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from castiel.adapters.base import Provider
 from castiel.errors import ConfigurationError
 
-BUILT_IN = ("salesforce", "github", "google", "notion")
+BUILT_IN = ("salesforce", "github", "google", "notion", "slack")
 ENTRY_POINT_GROUP = "castiel.providers"
 
 
