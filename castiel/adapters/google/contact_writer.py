@@ -67,8 +67,8 @@ class ContactWriter:
 
     async def push(self, records: Sequence[PushRecord]) -> list[PushOutcome]:
         """Create and update; one outcome per record, in their order."""
-        creates = [r for r in records if r.operation is Operation.CREATE or r.external_id is None]
-        updates = [r for r in records if r not in creates]
+        creates = [record for record in records if _is_create(record)]
+        updates = [record for record in records if not _is_create(record)]
         outcomes = await self._create(creates) + await self._update(updates)
         by_key = {outcome.key: outcome for outcome in outcomes}
         return [by_key[record.key] for record in records]
@@ -221,6 +221,10 @@ class ContactWriter:
             allow=REFUSALS,
             safe=True,
         )
+
+
+def _is_create(record: PushRecord) -> bool:
+    return record.operation is Operation.CREATE or record.external_id is None
 
 
 def _given(record: PushRecord) -> Json:

@@ -79,8 +79,8 @@ class Events:
         A create whose id is taken arrived before, or its event was deleted since: either way the event is made to be
         what it should be.
         """
-        creates = [r for r in records if r.operation is Operation.CREATE or r.external_id is None]
-        updates = [r for r in records if r not in creates]
+        creates = [record for record in records if _is_create(record)]
+        updates = [record for record in records if not _is_create(record)]
         outcomes = dict(zip((r.key for r in creates), await self._write(creates, self._insert), strict=True))
         taken = [r for r in creates if _is_taken(outcomes[r.key].error)]
         outcomes |= zip((r.key for r in taken), await self._write(taken, self._restore), strict=True)
@@ -124,6 +124,10 @@ class Events:
         wanted = self._connection.settings.get("sendUpdates")
         query = {"sendUpdates": wanted if wanted in _SEND_UPDATES else "none"}
         return f"{events_url(self._connection, event_id)}?{urlencode(query)}"
+
+
+def _is_create(record: PushRecord) -> bool:
+    return record.operation is Operation.CREATE or record.external_id is None
 
 
 def event_id_for(key: str) -> str:
