@@ -22,7 +22,7 @@ async def sync_scheduler(timer: func.TimerRequest) -> None:
     arg_name="message", queue_name="%SERVICE_BUS_QUEUE%", connection="SERVICE_BUS_CONNECTION_STRING"
 )
 async def sync_inbound_worker(message: func.ServiceBusMessage) -> None:
-    await (await castiel.services()).inbound_worker.handle(received(message))
+    await (await castiel.services()).inbound_messages.handle(received(message))
 
 
 @app.function_name("SyncOutboundWorker")

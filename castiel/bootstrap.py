@@ -17,6 +17,7 @@ from castiel.azure.key_vault import KeyVault
 from castiel.azure.redis_client import RedisLeases, RedisMarks
 from castiel.azure.redis_limits import RedisRateLimits
 from castiel.azure.service_bus import ServiceBusQueue
+from castiel.functions.inbound_messages import InboundMessages
 from castiel.functions.sync_inbound_worker import SyncInboundWorker
 from castiel.functions.sync_outbound_worker import SyncOutboundWorker
 from castiel.functions.sync_scheduler import SyncScheduler
@@ -24,8 +25,11 @@ from castiel.functions.token_refresher import TokenRefresher
 from castiel.functions.webhook_receiver import WebhookReceiver
 from castiel.ports.clock import Clock, SystemClock
 from castiel.ports.messaging import EventPublisher
+from castiel.redaction import install_redaction
 from castiel.services.conversion import ConversionSchemaService
 from castiel.services.credentials import SecureCredentialService
+from castiel.services.credentials.authorisation import AuthorizationService
+from castiel.services.credentials.webhook_secrets import SecretRotation
 from castiel.services.failover_limits import FailoverRateLimits
 from castiel.services.integrations import Integrations
 from castiel.services.limit_alerts import LimitAlerts
@@ -80,6 +84,8 @@ class Services:
     leases: RedisLeases
     limiter: IntegrationRateLimiter
     credentials: SecureCredentialService
+    authorization: AuthorizationService
+    secret_rotation: SecretRotation
     integrations: Integrations
     schemas: ConversionSchemaService
     outbox: Outbox
@@ -92,6 +98,11 @@ class Services:
     outbound_worker: SyncOutboundWorker
     token_refresher: TokenRefresher
     webhook_receiver: WebhookReceiver
+
+    @property
+    def inbound_messages(self) -> InboundMessages:
+        """What ``sync-inbound`` delivers."""
+        return InboundMessages(self.inbound_worker, self.token_refresher)
 
     async def aclose(self) -> None:
         """Close all connections: for a command or a test; the Functions host never does."""
@@ -133,7 +144,20 @@ def build(
     credentials = SecureCredentialService(
         database.credentials, database.connections, vault, leases, providers, http, events, clock
     )
+    authorization = AuthorizationService(
+        database.connections, database.credentials, credentials.refreshing, marks, providers, http, clock
+    )
     integrations = Integrations(providers, http, credentials, limiter, clock)
+    rotation = SecretRotation(
+        database.credentials,
+        database.registrations,
+        database.connections,
+        database.webhook_audit,
+        vault,
+        providers,
+        integrations,
+        clock,
+    )
     schemas = ConversionSchemaService(database.schemas, integrations, clock)
     outbox = Outbox(database.connections, database.shards, outbound, clock)
     engine = BidirectionalSyncEngine(
@@ -171,6 +195,8 @@ def build(
         leases=leases,
         limiter=limiter,
         credentials=credentials,
+        authorization=authorization,
+        secret_rotation=rotation,
         integrations=integrations,
         schemas=schemas,
         outbox=outbox,
@@ -207,10 +233,15 @@ def build(
             database.credentials,
             credentials,
             database.refresh_audit,
+            rotation,
+            inbound,
             clock,
             threshold=timedelta(minutes=settings.token_expiry_threshold_minutes),
             interval=timedelta(minutes=settings.token_refresh_interval_minutes),
+            keep_alive=timedelta(days=settings.token_keep_alive_days),
             max_retries=settings.max_refresh_retries,
+            time_budget_seconds=settings.sync_time_budget_seconds,
+            per_second=settings.token_refresh_per_second,
         ),
         webhook_receiver=WebhookReceiver(
             webhooks,
@@ -269,5 +300,6 @@ class Application:
             async with self._lock:
                 if self._services is None:
                     install_log_context()
+                    install_redaction()
                     self._services = build(self._settings)
         return self._services

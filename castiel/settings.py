@@ -95,6 +95,15 @@ class Settings(BaseSettings):
     token_refresh_interval_minutes: float = Field(
         default=360, ge=1, description="Time between two refresh runs."
     )
+    token_refresh_per_second: float = Field(
+        default=25,
+        gt=0,
+        le=1000,
+        description="Refreshes per second; Key Vault takes 30 new versions a second.",
+    )
+    token_keep_alive_days: float = Field(
+        default=7, gt=0, description="A refresh token that nothing else uses is used at least so often."
+    )
     max_refresh_retries: int = Field(default=3, ge=0, le=10, description="Retries of one token refresh.")
 
     tenant_rate_limit_per_minute: int = Field(default=5000, ge=1, description="Calls per minute and tenant.")

@@ -6,18 +6,20 @@ A provider module ends in one :class:`Provider` value; the registry finds it by 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol
+
+from pydantic import SecretStr
 
 from castiel.adapters.http import ApiClient, Dialect, HttpPool
 from castiel.domain.connections import Connection
 from castiel.domain.credentials import OAuthClient, TokenSecret
 from castiel.domain.fields import EntityDescription
 from castiel.domain.messages import Operation
-from castiel.domain.webhooks import Delivery, WebhookRequest
+from castiel.domain.webhooks import Delivery, Registration, WebhookRequest
 from castiel.errors import CastielError
 
 Cursor = dict[str, Any]
@@ -228,6 +230,10 @@ class WebhookFormat(Protocol):
         """Read a delivery. Raises :class:`~castiel.errors.InvalidWebhook`."""
 
 
+SetWebhookSecret = Callable[[Adapter, Registration, SecretStr], Awaitable[bool]]
+"""Sets a registration's secret at the provider. False when this registration's can't be set that way."""
+
+
 @dataclass(frozen=True, slots=True)
 class Provider:
     """All that is one provider's."""
@@ -241,3 +247,5 @@ class Provider:
     default_schemas: Sequence[Mapping[str, Any]] = ()
     """Conversion schemas (JSON) for its entities, used when a connection names none."""
     rate_limit_per_minute: int = 60
+    set_webhook_secret: SetWebhookSecret | None = None
+    """Where the provider's API takes the secret that deliveries are signed with: for rotation."""

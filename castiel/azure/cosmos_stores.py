@@ -188,6 +188,20 @@ class CosmosCredentials:
         async for credential in self._credentials.query(sql, {"checkTime": _second(check_time)}):
             yield credential
 
+    async def unexpiring(self, refreshed_before: datetime) -> AsyncIterator[Credential]:
+        sql = (
+            "SELECT * FROM c WHERE c.type = 'oauth2' AND c.enabled = true AND NOT IS_DEFINED(c.expiryTime)"
+            " AND (NOT IS_DEFINED(c.refreshable) OR c.refreshable = true)"
+            " AND (NOT IS_DEFINED(c.lastRefreshedAt) OR c.lastRefreshedAt <= @before)"
+        )
+        async for credential in self._credentials.query(sql, {"before": _second(refreshed_before)}):
+            yield credential
+
+    async def to_rotate(self, now: datetime) -> AsyncIterator[Credential]:
+        sql = "SELECT * FROM c WHERE c.warnAt <= @now AND c.enabled = true"
+        async for credential in self._credentials.query(sql, {"now": _second(now)}):
+            yield credential
+
     async def of_tenant(self, tenant_id: str) -> AsyncIterator[Credential]:
         async for credential in self._credentials.query("SELECT * FROM c", partition=tenant_id):
             yield credential
@@ -287,6 +301,6 @@ class CosmosRefreshAudit:
         await self._audit.put(audit)
 
     async def recent(self, limit: int) -> AsyncIterator[RefreshAudit]:
-        sql = f"SELECT TOP {int(limit)} * FROM c ORDER BY c.executedAt DESC"  # noqa: S608
+        sql = f"SELECT TOP {int(limit)} * FROM c WHERE NOT IS_DEFINED(c.partOf) ORDER BY c.executedAt DESC"  # noqa: S608
         async for audit in self._audit.query(sql):
             yield audit

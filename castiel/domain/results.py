@@ -88,7 +88,11 @@ class RefreshResult(Model):
 
 
 class RefreshAudit(Document):
-    """One record per TokenRefresher run (``token-refresh``, kept 90 days)."""
+    """One record per TokenRefresher run (``token-refresh``, kept 90 days).
+
+    ``left``: credentials that another invocation goes on with. Results that don't fit lie in further documents
+    with ``part_of``; ``parts`` says how many there are in all.
+    """
 
     executed_at: UtcSecond
     total_attempted: int = 0
@@ -97,4 +101,7 @@ class RefreshAudit(Document):
     results: list[RefreshResult] = Field(default_factory=list)
     duration: int = 0
     correlation_id: str | None = None
+    left: int | None = None
+    parts: int | None = None
+    part_of: str | None = None
     ttl: int = 7_776_000

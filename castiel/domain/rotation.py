@@ -35,6 +35,8 @@ class SecretOverlap(Model):
     ends_at: UtcDatetime
     new_version: str | None = None
     confirmed: bool = False
+    dropped: bool = False
+    """The registration no longer names the old one; receivers may still have it in mind for a moment."""
 
 
 class RotationState(StrEnum):

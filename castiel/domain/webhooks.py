@@ -113,6 +113,8 @@ class WebhookAudit(Document):
     event_type: str | None = None
     entity_id: str | None = None
     verified: bool = False
+    secret_index: int | None = None
+    """Which of the registration's secrets the sender used: not 0 while it still has an older one."""
     queued: bool = False
     duplicate: bool = False
     status: int = 0

@@ -41,6 +41,7 @@ class _Handled:
     delivery: Delivery | None = None
     event: WebhookEvent | None = None
     verified: bool = False
+    secret_index: int | None = None
     queued: bool = False
     duplicate: bool = False
     reason: str | None = None
@@ -113,12 +114,14 @@ class WebhookReceiver:
         if len(request.body) > (registration.max_body_bytes or self._max_body):
             return _Handled(_failure(413, "body too large"), registration, reason="too_large")
         try:
-            await self._webhooks.verify_webhook_signature(registration, request)
+            secret_index = await self._webhooks.verify_webhook_signature(registration, request)
         except SignatureInvalid as error:
             telemetry.count("webhook_rejected", reason="signature")
             logger.warning("webhook refused: %s", error)
             return _Handled(_failure(401, "signature verification failed"), registration, reason="signature")
-        return await self._handle_verified(request, registration, correlation_id)
+        handled = await self._handle_verified(request, registration, correlation_id)
+        handled.secret_index = secret_index
+        return handled
 
     async def _handle_verified(
         self, request: WebhookRequest, registration: Registration, correlation_id: str
@@ -178,6 +181,7 @@ class WebhookReceiver:
                 event_type=handled.event.event_type if handled.event else None,
                 entity_id=handled.event.external_id if handled.event else None,
                 verified=handled.verified,
+                secret_index=handled.secret_index,
                 queued=handled.queued,
                 status=handled.response.status,
                 reason=handled.reason,

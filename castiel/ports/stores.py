@@ -136,6 +136,15 @@ class CredentialStore(Protocol):
     def expiring(self, check_time: datetime) -> AsyncIterator[Credential]:
         """``type='oauth2' AND expiryTime <= check_time AND enabled``, soonest first; streamed, all tenants."""
 
+    def unexpiring(self, refreshed_before: datetime) -> AsyncIterator[Credential]:
+        """Enabled ``oauth2`` credentials that name no expiry and were not refreshed since; streamed, all tenants.
+
+        Those known to have nothing to refresh are left out.
+        """
+
+    def to_rotate(self, now: datetime) -> AsyncIterator[Credential]:
+        """Enabled credentials whose rotation or expiry has to be looked at (``warnAt <= now``); streamed."""
+
     def of_tenant(self, tenant_id: str) -> AsyncIterator[Credential]:
         """All credentials of a tenant; streamed."""
 

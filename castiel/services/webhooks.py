@@ -69,10 +69,14 @@ class WebhookManagementService:
         self._cache[registration_id] = entry
         return entry
 
-    async def verify_webhook_signature(self, registration: Registration, request: WebhookRequest) -> None:
-        """Over the raw body, before anything is parsed. Raises :class:`SignatureInvalid`; fails closed."""
+    async def verify_webhook_signature(self, registration: Registration, request: WebhookRequest) -> int:
+        """Over the raw body, before anything is parsed. Raises :class:`SignatureInvalid`; fails closed.
+
+        Answers which of the registration's secrets the sender used: 0 is the newest.
+        """
         secrets = [await self._secret(name) for name in registration.secret_names]
-        verify(_scheme(registration), request.headers, request.body, secrets, self._clock.now())
+        verified = verify(_scheme(registration), request.headers, request.body, secrets, self._clock.now())
+        return verified.secret_index
 
     async def _secret(self, name: str) -> bytes:
         cached = self._secrets.get(name)

@@ -77,7 +77,7 @@ class TokenRefresh:
         reauthorisation: Reauthorisation,
         clock: Clock,
     ) -> None:
-        self._reader = reader
+        self.reader = reader
         self._credentials = credentials
         self._connections = connections
         self._vault = vault
@@ -119,7 +119,7 @@ class TokenRefresh:
     async def _refresh(
         self, tenant_id: str, credential_id: str, needed: Needed, *, leased: bool
     ) -> StoredToken:
-        stored = await self._reader.get_fresh(tenant_id, credential_id)
+        stored = await self.reader.get_fresh(tenant_id, credential_id)
         unsaved = self._unsaved.get(stored.key)
         if unsaved is not None:
             return await self.store(stored.credential, unsaved)
@@ -147,7 +147,7 @@ class TokenRefresh:
         """The provider's new pair; with the refresh token before the newest, once, when that one is refused."""
         provider = self._providers.get(credential.integration_id)
         client, connection = await asyncio.gather(
-            self._reader.client_of(credential), self.connection_of(credential)
+            self.reader.client_of(credential), self.connection_of(credential)
         )
         try:
             return await self._ask_with(provider.oauth.refresh, connection, client, stored.token)
@@ -169,12 +169,12 @@ class TokenRefresh:
             return await call(self._http, connection, client, token)
         except ProviderRejected:
             # Perhaps the app's own secret was rotated: the next attempt reads it anew.
-            self._reader.forget_clients()
+            self.reader.forget_clients()
             raise
 
     async def _newer(self, stored: StoredToken) -> StoredToken | None:
         """What somebody else stored since ``stored`` was read, if its refresh token is another."""
-        current = await self._reader.get_fresh(*stored.key)
+        current = await self.reader.get_fresh(*stored.key)
         changed = current.token.refresh_token != stored.token.refresh_token
         return current if changed and current.version != stored.version else None
 
@@ -184,7 +184,7 @@ class TokenRefresh:
             f"credential {stored.credential.id} is refused", provider_code="secret_refused"
         )
         await self.reauthorisation.require(stored.credential, error, error.code)
-        self._reader.forget(stored.key)
+        self.reader.forget(stored.key)
         raise error
 
     # The journal ---------------------------------------------------------------------------------------
@@ -230,19 +230,19 @@ class TokenRefresh:
                 extra={"credentialId": credential.id, "tenantId": credential.tenant_id},
             )
         await self.reauthorisation.require(credential, error, outcome)
-        self._reader.forget((credential.tenant_id, credential.id))
+        self.reader.forget((credential.tenant_id, credential.id))
 
     # The new pair --------------------------------------------------------------------------------------
 
     async def store(self, credential: Credential, token: TokenSecret) -> StoredToken:
         """The pair goes to Key Vault as one version before anything uses it; the metadata follows."""
         key = (credential.tenant_id, credential.id)
-        secret = await self._save(credential, token)
+        secret = await self.save(credential, token)
         self._unsaved.pop(key, None)
-        stored = self._reader.remember(credential, secret)
+        stored = self.reader.remember(credential, secret)
         return await self._record(stored, renewed=True)
 
-    async def _save(self, credential: Credential, token: TokenSecret) -> StoredSecret:
+    async def save(self, credential: Credential, token: TokenSecret) -> StoredSecret:
         """Offer the pair to the vault for a while: the provider may already have withdrawn the one before."""
         started, attempt = self._clock.monotonic(), 0
         while True:
@@ -315,7 +315,7 @@ class TokenRefresh:
             return stored
         if was_dead:
             await self.reauthorisation.resume(credential)
-        return self._reader.keep(
+        return self.reader.keep(
             StoredToken(credential, stored.token, self._clock.monotonic(), stored.version)
         )
 
