@@ -16,6 +16,7 @@ BENCHMARKS = {
     "limiter": "benchmarks.bench_limiter",
     "dedupe": "benchmarks.bench_dedupe",
     "token_refresh": "benchmarks.bench_token_refresh",
+    "inbound": "benchmarks.bench_inbound",
     "outbound": "benchmarks.bench_outbound",
 }
 """Name in the JSON line → module with ``run() -> dict``."""

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from castiel.bootstrap import Services, build
 from castiel.settings import load_settings
@@ -33,9 +34,9 @@ class Bench:
 
 
 @contextlib.asynccontextmanager
-async def bench() -> AsyncIterator[Bench]:
-    """In memory, on free ports."""
-    stack = LocalStack(None)
+async def bench(data: Path | None = None) -> AsyncIterator[Bench]:
+    """On free ports; in memory, or over the data in a folder."""
+    stack = LocalStack(data)
     await asyncio.to_thread(stack.start_all)
     try:
         os.environ.update(stack.environment())

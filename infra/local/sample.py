@@ -187,14 +187,7 @@ async def _credential(services: Services, control: SandboxControl, sample: Sampl
     client_id, client = next(iter(clients.items()))
     oauth_client = OAuthClient(client_id=client_id, client_secret=SecretStr(client["secret"]))
     await services.vault.set(f"oauth-client-{sample.integration_id}", oauth_client.to_json_text())
-    granted = await control.grant()
-    expiry = datetime.now(UTC) + timedelta(seconds=int(granted.get("expires_in") or 7200))
-    token = TokenSecret(
-        access_token=SecretStr(granted["access_token"]),
-        refresh_token=SecretStr(granted["refresh_token"]) if granted.get("refresh_token") else None,
-        expiry_time=expiry,
-        instance_url=granted.get("instance_url"),
-    )
+    token = await _granted(control)
     secret = await services.vault.set(f"credential-{sample.credential_id}", token.to_json_text())
     await services.stores.credentials.create(
         Credential(
@@ -204,8 +197,25 @@ async def _credential(services: Services, control: SandboxControl, sample: Sampl
             connection_id=sample.connection_id,
             secret_name=secret.name,
             secret_version=secret.version,
-            expiry_time=expiry,
+            expiry_time=token.expiry_time,
         )
+    )
+
+
+async def new_tokens(services: Services, control: SandboxControl, sample: SampleProvider) -> None:
+    """After the sandbox's reset, which forgot the tokens: others, in place of those the credential has."""
+    credential = await services.stores.credentials.get(sample.tenant, sample.credential_id)
+    await services.vault.set(credential.secret_name, (await _granted(control)).to_json_text())
+    await services.credentials.refresh_oauth_token(sample.tenant, sample.credential_id)
+
+
+async def _granted(control: SandboxControl) -> TokenSecret:
+    granted = await control.grant()
+    return TokenSecret(
+        access_token=SecretStr(granted["access_token"]),
+        refresh_token=SecretStr(granted["refresh_token"]) if granted.get("refresh_token") else None,
+        expiry_time=datetime.now(UTC) + timedelta(seconds=int(granted.get("expires_in") or 7200)),
+        instance_url=granted.get("instance_url"),
     )
 
 

@@ -9,13 +9,11 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from pydantic import SecretStr
 
-from castiel.domain.credentials import TokenSecret
 from castiel.domain.results import PushResult
 from castiel.domain.shards import Shard
 from castiel.ports.messaging import ReceivedMessage
-from infra.local.sample import SALESFORCE, TENANT, plant
+from infra.local.sample import SALESFORCE, TENANT, new_tokens, plant
 from infra.local.sandbox.client import SandboxControl
 from tests.support.app import InProcess, running_services
 
@@ -40,24 +38,10 @@ async def control(stack: InProcess) -> AsyncIterator[SandboxControl]:
     async with stack.control() as control:
         await control.reset()
         await plant(stack.services, control)
-        await renew_tokens(stack, control)
+        await new_tokens(stack.services, control, SALESFORCE)
         yield control
         await control.clear_faults()
         await drain(stack)
-
-
-async def renew_tokens(stack: InProcess, control: SandboxControl) -> None:
-    """The reset forgot the tokens: the credential gets new ones."""
-    granted = await control.grant()
-    token = TokenSecret(
-        access_token=SecretStr(granted["access_token"]),
-        refresh_token=SecretStr(granted["refresh_token"]),
-        expiry_time=datetime.now(UTC) + timedelta(hours=2),
-        instance_url=granted["instance_url"],
-    )
-    credential = await stack.services.stores.credentials.get(TENANT, SALESFORCE.credential_id)
-    await stack.services.vault.set(credential.secret_name, token.to_json_text())
-    await stack.services.credentials.refresh_oauth_token(TENANT, SALESFORCE.credential_id)
 
 
 async def drain(stack: InProcess) -> None:
