@@ -1,7 +1,8 @@
-"""Salesforce's OAuth: authorization code with PKCE, and refresh.
+"""Salesforce's OAuth: authorization code with PKCE, refresh, and the JWT bearer flow.
 
 Sources: https://help.salesforce.com/s/articleView?id=sf.remoteaccess_oauth_web_server_flow.htm,
-…remoteaccess_oauth_refresh_token_flow.htm, …remoteaccess_oauth_flow_errors.htm (id=sf. in each)
+…remoteaccess_oauth_refresh_token_flow.htm, …remoteaccess_oauth_jwt_flow.htm, …remoteaccess_revoke_token.htm,
+…remoteaccess_oauth_flow_errors.htm (id=sf. in each)
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode, urlsplit
 
+import jwt
 from pydantic import SecretStr
 
 from castiel.adapters.base import OAuthFlow
@@ -27,7 +29,7 @@ from castiel.adapters.salesforce.settings import (
 )
 from castiel.adapters.urls import origin_of
 from castiel.domain.connections import Connection
-from castiel.domain.credentials import OAuthClient, TokenSecret
+from castiel.domain.credentials import OAuthClient, RefreshMethod, TokenSecret
 from castiel.errors import (
     ConfigurationError,
     MalformedResponse,
@@ -36,6 +38,9 @@ from castiel.errors import (
     ProviderUnavailable,
     ReauthRequired,
 )
+
+JWT_BEARER_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+ASSERTION_LIFETIME = timedelta(minutes=3)
 
 _DOMAINS = (".salesforce.com", ".force.com", ".salesforce.mil", ".sfcrmproducts.cn")
 
@@ -58,11 +63,16 @@ class SalesforceOAuth(OAuthFlow):
     async def refresh(
         self, http: HttpPool, connection: Connection | None, client: OAuthClient, token: TokenSecret
     ) -> TokenSecret:
-        """A new session, and a new refresh token where the app rotates them.
+        """A new session, and a new refresh token where the app rotates them; or one for a signed assertion, for a
+        credential whose ``refreshMethod`` is ``jwtBearer`` (with ``username`` and a private key).
 
         Raises :class:`ReauthRequired`, :class:`ProviderRejected` (the app's own identity is wrong),
         :class:`ProviderRateLimited` or :class:`ProviderUnavailable`.
         """
+        login = _login_url(connection, token.instance_url)
+        if client.refresh_method is RefreshMethod.JWT_BEARER:
+            form = {"grant_type": JWT_BEARER_GRANT, "assertion": _assertion(client, login)}
+            return _token(await _ask(http, login, form), connection, None)
         if token.refresh_token is None:
             raise ReauthRequired("no refresh token was granted", provider_code="no_refresh_token")
         form = {
@@ -70,8 +80,20 @@ class SalesforceOAuth(OAuthFlow):
             "refresh_token": token.refresh_token.get_secret_value(),
             **_identity(client),
         }
-        login = _login_url(connection, token.instance_url)
         return _token(await _ask(http, login, form), connection, token)
+
+    async def revoke(
+        self, http: HttpPool, connection: Connection | None, client: OAuthClient, token: TokenSecret
+    ) -> bool:
+        """Withdraw the grant with all its sessions; without a refresh token, the session."""
+        held = token.refresh_token or token.access_token
+        form = {"token": held.get_secret_value(), "client_id": client.client_id}
+        try:
+            await _ask(http, _login_url(connection, token.instance_url), form, "revoke")
+        except ProviderRejected as error:
+            if error.provider_code not in ("invalid_token", "unsupported_token_type"):
+                raise
+        return True
 
     def authorization_url(
         self,
@@ -126,12 +148,25 @@ def _login_url(connection: Connection | None, instance_url: str | None) -> str:
     return str(url).rstrip("/")
 
 
-async def _ask(http: HttpPool, login_url: str, form: Mapping[str, str]) -> HttpReply:
+def _assertion(client: OAuthClient, audience: str) -> str:
+    """What the app signs in place of a person's consent; good for three minutes, as Salesforce takes it."""
+    username = client.arguments.get("username")
+    if client.private_key is None or not isinstance(username, str) or not username:
+        raise ConfigurationError("jwtBearer: the credential needs settings.username and a private key")
+    expires = datetime.now(UTC) + ASSERTION_LIFETIME
+    claims = {"iss": client.client_id, "sub": username, "aud": audience, "exp": expires}
+    try:
+        return jwt.encode(claims, client.private_key.get_secret_value(), algorithm="RS256")
+    except (jwt.PyJWTError, ValueError, TypeError):
+        raise ConfigurationError("jwtBearer: the private key is no RSA key in PEM") from None
+
+
+async def _ask(http: HttpPool, login_url: str, form: Mapping[str, str], endpoint: str = "token") -> HttpReply:
     host = urlsplit(login_url).hostname or ""
     if not host.endswith(_DOMAINS) and origin_of(login_url) not in http.policy.trusted_origins:
         # The app's secret goes there: no other host may have it, whatever a tenant's settings say.
         raise ConfigurationError("loginUrl: not an address of Salesforce")
-    reply = await http.send("POST", f"{login_url}/services/oauth2/token", form=form, safe=False)
+    reply = await http.send("POST", f"{login_url}/services/oauth2/{endpoint}", form=form, safe=False)
     if reply.status != 200:
         raise classify(_RULES, "salesforce", reply.status, _detail(reply), retry_after_seconds(reply.headers))
     return reply
