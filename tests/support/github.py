@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from castiel.adapters.http import HttpPool
+from castiel.adapters.urls import UrlPolicy, origin_of
+from infra.local.sandbox.app import SandboxServer
 from infra.local.sandbox.client import SandboxControl
-from tests.support.providers import running_sandbox
+from tests.support.providers import ProviderSandbox, running_sandbox
 
 INSTALLATION = 957387
 
@@ -49,6 +53,22 @@ async def plain_github() -> AsyncIterator[PlainGitHub]:
         token = (await sandbox.control.grant())["access_token"]
         http.headers["Authorization"] = f"Bearer {token}"
         yield PlainGitHub(sandbox.control, http)
+
+
+@asynccontextmanager
+async def crowded_github(count: int) -> AsyncIterator[ProviderSandbox]:
+    """A sandbox whose issues were all changed in the same second, as an import does it."""
+    async with SandboxServer() as server, SandboxControl(server.url, "github") as control:
+        await control.seed(Issue=count)
+        found = server.store.find("github", "Issue", "1", (), "ORDER BY modified_ms")
+        server.store.put_many(
+            "github", "Issue", [replace(r, modified_ms=found[0].modified_ms) for r in found]
+        )
+        http = HttpPool(UrlPolicy(frozenset({origin_of(server.url)})))
+        try:
+            yield ProviderSandbox(control, http)
+        finally:
+            await http.aclose()
 
 
 def app_key() -> tuple[str, str]:
