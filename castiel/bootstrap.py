@@ -16,7 +16,9 @@ from castiel.azure.event_grid import EventGridTopic, NoTopic
 from castiel.azure.key_vault import KeyVault
 from castiel.azure.redis_client import RedisLeases, RedisMarks
 from castiel.azure.redis_limits import RedisRateLimits
+from castiel.azure.redis_memory import RedisClaims, RedisSeenRecords
 from castiel.azure.service_bus import ServiceBusQueue
+from castiel.extensions import load_matchers, load_resolvers
 from castiel.functions.inbound_messages import InboundMessages
 from castiel.functions.sync_inbound_worker import SyncInboundWorker
 from castiel.functions.sync_outbound_worker import SyncOutboundWorker
@@ -26,10 +28,14 @@ from castiel.functions.webhook_receiver import WebhookReceiver
 from castiel.ports.clock import Clock, SystemClock
 from castiel.ports.messaging import EventPublisher
 from castiel.redaction import install_redaction
+from castiel.services.conflicts import ConflictResolutionService
 from castiel.services.conversion import ConversionSchemaService
 from castiel.services.credentials import SecureCredentialService
 from castiel.services.credentials.authorisation import AuthorizationService
 from castiel.services.credentials.webhook_secrets import SecretRotation
+from castiel.services.deduplication import DeduplicationService
+from castiel.services.deletion_guard import DeletionGuard
+from castiel.services.derived import DerivedShards
 from castiel.services.failover_limits import FailoverRateLimits
 from castiel.services.integrations import Integrations
 from castiel.services.limit_alerts import LimitAlerts
@@ -41,8 +47,11 @@ from castiel.services.push import PushService
 from castiel.services.push_record import PushRecorder
 from castiel.services.push_task import PushTaskService
 from castiel.services.rate_limiter import IntegrationRateLimiter
+from castiel.services.record_merge import RecordMerge
 from castiel.services.refetch import RefetchService
+from castiel.services.replay import ReplayService
 from castiel.services.retries import Retries
+from castiel.services.shard_union import ShardUnion
 from castiel.services.sync_engine import BidirectionalSyncEngine
 from castiel.services.sync_tasks import SyncTaskService
 from castiel.services.webhooks import WebhookManagementService
@@ -89,7 +98,11 @@ class Services:
     integrations: Integrations
     schemas: ConversionSchemaService
     outbox: Outbox
+    deduplication: DeduplicationService
     engine: BidirectionalSyncEngine
+    deletions: DeletionGuard
+    conflicts: ConflictResolutionService
+    replay: ReplayService
     tasks: SyncTaskService
     webhooks: WebhookManagementService
     local_changes: LocalChanges
@@ -160,9 +173,16 @@ def build(
     )
     schemas = ConversionSchemaService(database.schemas, integrations, clock)
     outbox = Outbox(database.connections, database.shards, outbound, clock)
+    resolvers = load_resolvers()
+    deduplication = DeduplicationService(
+        database.shards, schemas, RedisClaims(clients.redis), load_matchers()
+    )
     engine = BidirectionalSyncEngine(
         database.shards,
         schemas,
+        deduplication,
+        RecordMerge(outbox, resolvers, clock),
+        DerivedShards(database.shards, outbox, clock),
         database.conflicts,
         database.failed_records,
         outbox,
@@ -170,6 +190,16 @@ def build(
         clock,
         batch_size=settings.sync_batch_size,
     )
+    deletions = DeletionGuard(
+        database.connections,
+        database.shards,
+        RedisSeenRecords(clients.redis),
+        database.conflicts,
+        engine,
+        clock,
+        percent=settings.deletion_guard_percent,
+    )
+    union = ShardUnion(database.shards, deduplication, outbox, clock)
     ttl = timedelta(seconds=settings.sync_message_ttl_seconds)
     tasks = SyncTaskService(database.tasks, leases, clock, message_ttl=ttl)
     retries = Retries(
@@ -200,16 +230,21 @@ def build(
         integrations=integrations,
         schemas=schemas,
         outbox=outbox,
+        deduplication=deduplication,
         engine=engine,
+        deletions=deletions,
+        conflicts=ConflictResolutionService(database.conflicts, database.shards, union, outbox, clock),
+        replay=ReplayService(database.failed_records, database.connections, database.shards, engine, clock),
         tasks=tasks,
         webhooks=webhooks,
-        local_changes=LocalChanges(database.shards, outbox, clock),
+        local_changes=LocalChanges(database.shards, deduplication, outbox, clock),
         scheduler=SyncScheduler(tasks, inbound, outbound, outbox, clock, ttl=ttl),
         inbound_worker=SyncInboundWorker(
             tasks,
             database.connections,
             integrations,
             engine,
+            deletions,
             database.results,
             leases,
             inbound,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from azure.core import MatchConditions
@@ -133,7 +134,12 @@ class Collection(Generic[D]):
             yield self.model.model_validate(data)
 
     async def rows(
-        self, sql: str, parameters: Parameters | None = None, *, partition: PartitionKey | None = None
+        self,
+        sql: str,
+        parameters: Parameters | None = None,
+        *,
+        partition: PartitionKey | None = None,
+        page_size: int = PAGE_SIZE,
     ) -> AsyncIterator[Any]:
         """Plain values, streamed by pages."""
         named: list[dict[str, object]] = [
@@ -141,7 +147,7 @@ class Collection(Generic[D]):
         ]
         where: dict[str, Any] = {} if partition is None else {"partition_key": partition}
         pages = self.container.query_items(
-            sql, parameters=named, max_item_count=PAGE_SIZE, response_hook=self.charge, **where
+            sql, parameters=named, max_item_count=page_size, response_hook=self.charge, **where
         )
         try:
             async for row in pages:
@@ -165,6 +171,19 @@ class Collection(Generic[D]):
     def _written(document: D, data: Mapping[str, Any]) -> D:
         document.etag = data.get("_etag")
         return document
+
+
+async def each(call: Callable[[T], Awaitable[object]], items: Iterable[T], *, at_once: int = 8) -> None:
+    """Call for each item, so many at once; all are tried, then the first failure is raised."""
+    room = asyncio.Semaphore(at_once)
+
+    async def one(item: T) -> None:
+        async with room:
+            await call(item)
+
+    for outcome in await asyncio.gather(*(one(item) for item in items), return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
 
 
 def _required_etag(document: Document) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ from castiel.azure import cosmos_client as cosmos
 from castiel.domain.model import format_utc
 from castiel.domain.shards import Shard, shard_type_of
 from castiel.errors import AlreadyExists, CastielError, Conflict, NotFound, StoreUnavailable
-from castiel.ports.stores import SaveOutcome
+from castiel.ports.stores import KeyHit, SaveOutcome
 
 MAX_BATCH_OPERATIONS = 100
 MAX_BATCH_BYTES = 1_800_000
@@ -71,24 +71,24 @@ class CosmosShards:
         return found
 
     async def by_references(self, tenant_id: str, shard_type: str, keys: Collection[str]) -> list[Shard]:
-        return await self._by_array("referenceKeys", tenant_id, shard_type, keys)
-
-    async def by_blocking_keys(
-        self, tenant_id: str, shard_type: str, keys: Collection[str], limit: int
-    ) -> list[Shard]:
-        return await self._by_array("blockingKeys", tenant_id, shard_type, keys, limit)
-
-    async def _by_array(
-        self, path: str, tenant_id: str, shard_type: str, keys: Collection[str], limit: int | None = None
-    ) -> list[Shard]:
         found: dict[str, Shard] = {}
         for some in _chunks(list(dict.fromkeys(keys)), KEYS_PER_QUERY):
             listed, parameters = cosmos.in_list("k", some)
-            top = f"TOP {limit} " if limit else ""
-            sql = f"SELECT {top}VALUE c FROM c JOIN k IN c.{path} WHERE k IN {listed}"  # noqa: S608
+            sql = f"SELECT VALUE c FROM c JOIN k IN c.referenceKeys WHERE k IN {listed}"  # noqa: S608
             async for shard in self._shards.query(sql, parameters, partition=[tenant_id, shard_type]):
                 found.setdefault(shard.id, shard)
         return list(found.values())
+
+    async def by_blocking_keys(
+        self, tenant_id: str, shard_type: str, keys: Collection[str], limit: int
+    ) -> list[KeyHit]:
+        listed, parameters = cosmos.in_list("k", list(dict.fromkeys(keys)))
+        sql = (
+            f"SELECT TOP {int(limit)} c.id, k FROM c JOIN k IN c.blockingKeys"  # noqa: S608
+            f" WHERE k IN {listed} AND c.deleted = false"
+        )
+        rows = self._shards.rows(sql, parameters, partition=[tenant_id, shard_type], page_size=limit)
+        return [KeyHit(row["id"], row["k"]) async for row in rows]
 
     async def save(self, shards: Sequence[Shard]) -> list[SaveOutcome]:
         outcomes: dict[int, SaveOutcome] = {}
@@ -124,9 +124,31 @@ class CosmosShards:
             except (AzureError, TimeoutError) as error:
                 raise cosmos.translate(error) from error
             for index, result in zip(batch, results, strict=True):
-                shards[index].etag = result.get("eTag") or result["resourceBody"]["_etag"]
+                shards[index].etag = _etag(result)
                 outcomes[index] = SaveOutcome(shards[index])
             return
+
+    async def save_together(self, shards: Sequence[Shard]) -> None:
+        partition = [shards[0].tenant_id, shards[0].shard_type]
+        operations = [_operation(shard, self._shards.body(shard)) for shard in shards]
+        try:
+            results = await self._container.execute_item_batch(
+                operations, partition, response_hook=self._shards.charge
+            )
+        except CosmosBatchOperationError as error:
+            raise _operation_error(int(error.operation_responses[error.error_index]["statusCode"])) from error
+        except (AzureError, TimeoutError) as error:
+            raise cosmos.translate(error) from error
+        for shard, result in zip(shards, results, strict=True):
+            shard.etag = _etag(result)
+
+    async def linking_to(self, tenant_id: str, shard_id: str, *, limit: int) -> list[str]:
+        sql = (
+            f"SELECT TOP {int(limit)} VALUE c.id FROM c WHERE c.deleted = false AND EXISTS("  # noqa: S608
+            "SELECT VALUE l FROM l IN c.links WHERE l.shardId = @id AND l.relation = 'derived')"
+        )
+        rows = self._shards.rows(sql, {"id": shard_id}, partition=[tenant_id])
+        return [row async for row in rows]
 
     async def with_old_outbox(self, before: datetime) -> AsyncIterator[Shard]:
         sql = "SELECT * FROM c WHERE c.outboxSince <= @before ORDER BY c.outboxSince"
@@ -162,6 +184,10 @@ def _operation(shard: Shard, body: dict[str, Any]) -> tuple[Any, ...]:
     if shard.etag is None:
         return ("create", (body,))
     return ("replace", (shard.id, body), {"if_match_etag": shard.etag})
+
+
+def _etag(result: Mapping[str, Any]) -> str:
+    return str(result.get("eTag") or result["resourceBody"]["_etag"])
 
 
 def _operation_error(status: int) -> CastielError:

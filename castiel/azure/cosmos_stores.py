@@ -9,7 +9,7 @@ from typing import Any
 
 from azure.cosmos.aio import ContainerProxy
 
-from castiel.azure.cosmos_client import Collection, guarded
+from castiel.azure.cosmos_client import Collection, each, guarded
 from castiel.domain.connections import Connection
 from castiel.domain.conversion import ConversionSchema
 from castiel.domain.credentials import Credential
@@ -104,8 +104,7 @@ class CosmosFailedRecords:
         self._records = Collection(container, FailedRecord, FailedRecord.partition)
 
     async def put_many(self, records: Sequence[FailedRecord]) -> None:
-        for record in records:
-            await self._records.put(record)
+        await each(self._records.put, records)
 
     async def delete(self, record: FailedRecord) -> None:
         await self._records.delete(record)
@@ -231,6 +230,9 @@ class CosmosConflicts:
 
     async def put(self, conflict: ParkedConflict) -> None:
         await self._conflicts.put(conflict)
+
+    async def put_many(self, conflicts: Sequence[ParkedConflict]) -> None:
+        await each(self._conflicts.put, conflicts)
 
     async def delete(self, tenant_id: str, conflict_id: str) -> None:
         try:

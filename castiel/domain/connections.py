@@ -59,6 +59,8 @@ class Connection(Document):
     entities: list[EntitySync] = Field(default_factory=list)
     conflict_policy: dict[str, Any] | None = None
     rate_limits: dict[str, int] = Field(default_factory=dict)
+    deduplicate: bool = True
+    """Whether its new records are matched with those there are."""
     created_at: UtcDatetime | None = None
     updated_at: UtcDatetime | None = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from castiel.domain.model import Document, UtcSecond, utc_date
+from castiel.domain.model import Document, UtcDatetime, UtcSecond, utc_date
 from castiel.domain.results import RESULT_TTL_SECONDS
 
 
@@ -18,6 +18,8 @@ class FailedRecord(Document):
     entity: str
     external_id: str
     fields: dict[str, Any]
+    modified_at: UtcDatetime | None = None
+    version: str | None = None
     code: str
     message: str
     correlation_id: str | None = None

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from castiel.domain.model import Document, UtcDatetime
+from castiel.domain.tasks import FullPass
 
 
 class ParkedKind(StrEnum):
@@ -14,23 +15,24 @@ class ParkedKind(StrEnum):
 
     CONFLICT = "conflict"
     DUPLICATE = "duplicate"
+    DELETIONS = "deletions"
 
 
 class ParkedConflict(Document):
     """A document of the ``conflicts`` container.
 
     A conflict holds one field's base, local and external value; a possible duplicate the other shard's id,
-    the score and its explanation.
+    the score and its explanation; deletions what a full pass did not see (``full_pass``) and how many that were.
     """
 
     tenant_id: str
     kind: ParkedKind = ParkedKind.CONFLICT
-    shard_id: str
+    shard_id: str = ""
     shard_type: str
     integration_id: str
     connection_id: str
     entity: str
-    external_id: str
+    external_id: str = ""
     field: str | None = None
     base: Any = None
     local: Any = None
@@ -38,6 +40,10 @@ class ParkedConflict(Document):
     other_shard_id: str | None = None
     score: float | None = None
     explanation: list[dict[str, Any]] | None = None
+    full_pass: FullPass | None = None
+    known: int | None = None
+    unseen: int | None = None
+    reason: str | None = None
     detected_at: UtcDatetime
     correlation_id: str | None = None
 
@@ -45,3 +51,8 @@ class ParkedConflict(Document):
 def conflict_id(shard_id: str, connection_id: str, subject: str) -> str:
     """The same conflict (or pair) has the same id, however often it is met."""
     return hashlib.sha256(f"{shard_id}|{connection_id}|{subject}".encode()).hexdigest()[:40]
+
+
+def pair_id(one: str, other: str) -> str:
+    """The id of a possible duplicate: the same pair has the same id, whichever of the two is met first."""
+    return hashlib.sha256("|".join(sorted((one, other))).encode()).hexdigest()[:40]

@@ -8,7 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
 
 from castiel.domain.messages import Operation
 from castiel.domain.model import Document, Model, UtcDatetime, UtcSecond
@@ -24,8 +25,14 @@ class ShardKind(StrEnum):
     DERIVED = "derived"
 
 
-class FieldOrigin(Model):
-    """Who set a field last: ``local`` or a connection's id, when, and in which execution."""
+class FieldOrigin(BaseModel):
+    """Who set a field last: ``local`` or a connection's id, when, and in which execution.
+
+    Never changed in place: fields that were set together share one. There is one for each field of each shard, so
+    it is written by pydantic's own serializer, which is a multiple faster than :class:`Model`'s.
+    """
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow", frozen=True)
 
     source: str
     at: UtcDatetime
@@ -52,6 +59,8 @@ class ExternalReference(Model):
     deleted: bool = False
     pushed_at: UtcDatetime | None = None
     pulled_at: UtcDatetime | None = None
+    changed_in: str | None = None
+    """The inbound execution in which the record last changed anything here."""
 
     @property
     def key(self) -> str:
@@ -73,16 +82,25 @@ class OutboxEntry(Model):
     sent_at: UtcDatetime | None = None
 
 
+DERIVED, PRIMARY = "derived", "primary"
+"""The two relations: ``derived`` from here, and ``primary`` of this one."""
+
+
 class ShardLink(Model):
-    """A relation to another shard: ``derived`` from here, or ``primary`` of this one."""
+    """A relation to another shard. ``via``: the key of the reference whose record it was derived from."""
 
     relation: str
     shard_id: str
     shard_type: str
+    via: str | None = None
 
 
 class Shard(Document):
-    """A document of the ``shards`` container, in the partition (tenantId, shardType)."""
+    """A document of the ``shards`` container, in the partition (tenantId, shardType).
+
+    ``distinct_from`` are shards a person said it is no duplicate of. ``merged_into`` is the shard that a duplicate
+    became part of; the duplicate itself is deleted then.
+    """
 
     tenant_id: str
     shard_type: str
@@ -101,16 +119,21 @@ class Shard(Document):
     updated_at: UtcDatetime
     created_in: str | None = None
     updated_in: str | None = None
+    distinct_from: list[str] = Field(default_factory=list)
+    merged_into: str | None = None
 
     def reference(
         self, connection_id: str, entity: str, external_id: str | None = None
     ) -> ExternalReference | None:
-        """The reference to one connection's entity (and record), if the shard has it."""
-        for reference in self.references:
-            same_entity = reference.connection_id == connection_id and reference.entity == entity
-            if same_entity and external_id in (None, reference.external_id):
-                return reference
-        return None
+        """The reference to one connection's entity (and record), if the shard has it; a live one before others."""
+        found = [
+            reference
+            for reference in self.references
+            if reference.connection_id == connection_id
+            and reference.entity == entity
+            and external_id in (None, reference.external_id)
+        ]
+        return next((reference for reference in found if not reference.deleted), found[0] if found else None)
 
     def put_reference(self, reference: ExternalReference) -> None:
         """Add a reference, or replace the one to the same record; keeps ``reference_keys`` in step."""
@@ -122,13 +145,29 @@ class Shard(Document):
         self.references = [r for r in self.references if r.key != key]
         self.reference_keys = [r.key for r in self.references]
 
+    def linked(self, relation: str) -> list[ShardLink]:
+        """The links of one relation."""
+        return [link for link in self.links if link.relation == relation]
+
+    def is_linked_to(self, relation: str, shard_id: str) -> bool:
+        """Whether there is such a link."""
+        return any(link.relation == relation and link.shard_id == shard_id for link in self.links)
+
+    def unlink(self, relation: str, shard_id: str) -> bool:
+        """Forget a link. Returns whether it was there."""
+        kept = [link for link in self.links if (link.relation, link.shard_id) != (relation, shard_id)]
+        forgotten = len(kept) < len(self.links)
+        self.links = kept
+        return forgotten
+
     def set_fields(
         self, values: Mapping[str, Any], source: str, at: datetime, execution_id: str | None
     ) -> None:
         """Set fields and remember who set them."""
+        origin = FieldOrigin(source=source, at=at, execution_id=execution_id)
         for name, value in values.items():
             self.fields[name] = value
-            self.field_origins[name] = FieldOrigin(source=source, at=at, execution_id=execution_id)
+            self.field_origins[name] = origin
         self.updated_at = at
         self.updated_in = execution_id
 
@@ -166,6 +205,12 @@ def shard_id_for(shard_type: str, connection_id: str, entity: str, external_id: 
     Deterministic: two workers that meet the same new record create the same document, and one of them fails.
     """
     digest = hashlib.sha256(reference_key(connection_id, entity, external_id).encode()).hexdigest()
+    return f"{shard_type}-{digest[:32]}"
+
+
+def derived_shard_id(tenant_id: str, shard_type: str, key: str) -> str:
+    """The id of a derived shard: equal keys of a tenant's shard type are the same shard, whatever it is made from."""
+    digest = hashlib.sha256(f"{tenant_id}|{shard_type}|{key}".encode()).hexdigest()
     return f"{shard_type}-{digest[:32]}"
 
 

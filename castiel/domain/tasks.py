@@ -52,10 +52,24 @@ class Schedule(Model):
     interval_seconds: int | None = Field(default=None, ge=60)
 
 
+class FullPass(Model):
+    """A fetch that shows every record there is, under way or just over. ``id`` names what it has seen."""
+
+    id: str
+    started_at: UtcDatetime
+    seen: int = 0
+
+
 class EntityCheckpoint(Model):
-    """How far one entity has come. ``cursor`` is the adapter's own; ``None`` means from the beginning."""
+    """How far one entity has come. ``cursor`` is the adapter's own; ``None`` means from the beginning.
+
+    ``ended``: the fetch that gave the cursor was complete. ``full_pass``: every page of it so far belonged to a
+    full pass.
+    """
 
     cursor: dict[str, Any] | None = None
+    ended: bool = False
+    full_pass: FullPass | None = None
     full_pass_started_at: UtcDatetime | None = None
     updated_at: UtcDatetime | None = None
 
@@ -90,15 +104,20 @@ class Progress(Model):
     entities_done: list[str] = Field(default_factory=list)
     errors: list[RecordError] = Field(default_factory=list)
     request_charge: float = 0.0
+    deletions: dict[str, Any] = Field(default_factory=dict)
+    """Per entity: what became of the shards that a full pass did not see."""
 
     def add(self, other: Progress) -> None:
         """Count what a page did."""
         for name in _COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.errors = (self.errors + other.errors)[:MAX_RESULT_ERRORS]
+        self.deletions = {**self.deletions, **other.deletions}
 
 
-_COUNTS = tuple(name for name in Progress.model_fields if name not in ("entities_done", "errors"))
+_COUNTS = tuple(
+    name for name in Progress.model_fields if name not in ("entities_done", "errors", "deletions")
+)
 
 
 class TaskFailure(Model):

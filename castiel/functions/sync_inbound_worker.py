@@ -29,6 +29,8 @@ from castiel.ports.clock import Clock
 from castiel.ports.coordination import Lease, Leases
 from castiel.ports.messaging import Event, EventPublisher, Queue, ReceivedMessage
 from castiel.ports.stores import ConnectionStore, ResultStore
+from castiel.services.deletion_guard import DeletionGuard
+from castiel.services.drafts import PullContext
 from castiel.services.integrations import Integrations
 from castiel.services.retries import Retries, message_json
 from castiel.services.sync_engine import BidirectionalSyncEngine
@@ -62,6 +64,7 @@ class SyncInboundWorker:
         connections: ConnectionStore,
         integrations: Integrations,
         engine: BidirectionalSyncEngine,
+        deletions: DeletionGuard,
         results: ResultStore,
         leases: Leases,
         queue: Queue,
@@ -76,6 +79,7 @@ class SyncInboundWorker:
         self._connections = connections
         self._integrations = integrations
         self._engine = engine
+        self._deletions = deletions
         self._results = results
         self._leases = leases
         self._queue = queue
@@ -146,36 +150,50 @@ class SyncInboundWorker:
         for entity in _entities(run.connection, run.task):
             if entity.entity in (run.task.progress or Progress()).entities_done:
                 continue
-            await self._pull_entity(run, adapter, entity)
-            run.task = await self._tasks.entity_done(run.task, entity.entity)
+            deletions = await self._pull_entity(run, adapter, entity)
+            run.task = await self._tasks.entity_done(run.task, entity.entity, deletions)
 
-    async def _pull_entity(self, run: _Run, adapter: Adapter, entity: EntitySync) -> None:
+    async def _pull_entity(self, run: _Run, adapter: Adapter, entity: EntitySync) -> Progress:
+        """All pages that are left, then what a full pass did not see. Returns what that came to."""
+        context = await self._engine.context(run.connection, entity, run.message.correlation_id)
         checkpoint = run.task.checkpoints.get(entity.entity) or EntityCheckpoint()
-        try:
-            await self._pull_pages(run, adapter, entity, checkpoint)
-        except CursorExpired:
-            logger.warning("cursor expired: full pass", extra={"entity": entity.entity})
-            await self._pull_pages(run, adapter, entity, EntityCheckpoint())
+        if not _pages_are_done(checkpoint, context):
+            try:
+                checkpoint = await self._pull_pages(run, adapter, context, checkpoint)
+            except CursorExpired:
+                logger.warning("cursor expired: full pass", extra={"entity": entity.entity})
+                checkpoint = await self._pull_pages(run, adapter, context, EntityCheckpoint())
+        if not checkpoint.ended or checkpoint.full_pass is None:
+            return Progress()
+        return await self._deletions.end(context, checkpoint.full_pass, lambda: _ensure_lease(run.lease))
 
     async def _pull_pages(
-        self, run: _Run, adapter: Adapter, entity: EntitySync, checkpoint: EntityCheckpoint
-    ) -> None:
-        context = await self._engine.context(run.connection, entity, run.message.correlation_id)
-        async with aclosing(prefetch(adapter.fetch(entity.entity, checkpoint.cursor))) as pages:
+        self, run: _Run, adapter: Adapter, context: PullContext, checkpoint: EntityCheckpoint
+    ) -> EntityCheckpoint:
+        entity = context.entity.entity
+        begins = checkpoint.cursor is None or checkpoint.ended
+        full_pass = None if begins else checkpoint.full_pass
+        async with aclosing(prefetch(adapter.fetch(entity, checkpoint.cursor))) as pages:
             async for page in pages:
                 _ensure_lease(run.lease)
+                if begins and page.full_pass:
+                    full_pass = await self._deletions.begin(context)
+                begins = False
                 done = await self._engine.pull(context, page.records)
                 done.pages = 1
+                if full_pass is not None:
+                    whole = page.full_pass
+                    full_pass = await self._deletions.saw(full_pass, page.records) if whole else None
                 _ensure_lease(run.lease)
-                run.task = await self._tasks.checkpoint(
-                    run.task, entity.entity, EntityCheckpoint(cursor=page.cursor), done
-                )
+                checkpoint = EntityCheckpoint(cursor=page.cursor, ended=page.last, full_pass=full_pass)
+                run.task = await self._tasks.checkpoint(run.task, entity, checkpoint, done)
                 run.pages += 1
                 telemetry.count(
                     "inbound_records", done.records_processed, integration=run.message.integration_id
                 )
                 if not page.last and self._clock.monotonic() >= run.deadline:
                     raise TimeBudgetSpent
+        return checkpoint
 
     async def _pull_records(self, message: SyncMessage) -> None:
         """A targeted pull: these records, as they are now."""
@@ -265,6 +283,7 @@ class SyncInboundWorker:
                 "pages": progress.pages,
                 "shardsWritten": progress.shards_written,
                 "requestCharge": round(progress.request_charge, 2),
+                **({"deletions": progress.deletions} if progress.deletions else {}),
             },
             error_code=error.code if error else None,
             error_message=str(error) if error else None,
@@ -279,6 +298,12 @@ class SyncInboundWorker:
 
 def _entities(connection: Connection, task: SyncTask) -> list[EntitySync]:
     return [e for e in connection.entities if e.pulls and (not task.entities or e.entity in task.entities)]
+
+
+def _pages_are_done(checkpoint: EntityCheckpoint, context: PullContext) -> bool:
+    """Whether this very execution has stored the last page of a full pass, and only what follows it is left."""
+    ours = checkpoint.full_pass is not None and checkpoint.full_pass.id.startswith(f"{context.execution_id}:")
+    return checkpoint.ended and ours
 
 
 def _ensure_lease(lease: Lease) -> None:

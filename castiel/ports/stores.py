@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from castiel.domain.connections import Connection
 from castiel.domain.conversion import ConversionSchema
@@ -62,6 +62,13 @@ class SaveOutcome:
     error: Exception | None = None
 
 
+class KeyHit(NamedTuple):
+    """A shard that holds a blocking key."""
+
+    shard_id: str
+    key: str
+
+
 class ShardStore(Protocol):
     """``shards``. The partition is (tenantId, shardType)."""
 
@@ -76,14 +83,23 @@ class ShardStore(Protocol):
 
     async def by_blocking_keys(
         self, tenant_id: str, shard_type: str, keys: Collection[str], limit: int
-    ) -> list[Shard]:
-        """Candidates for duplicates: at most ``limit`` shards that hold any of these keys."""
+    ) -> list[KeyHit]:
+        """Candidates for duplicates: which live shards hold which of these keys; one query, at most ``limit`` hits."""
 
     async def save(self, shards: Sequence[Shard]) -> list[SaveOutcome]:
         """Write shards of one partition in transactional batches, each conditional on its own ETag.
 
         New ones (no ETag) are created. One conflict doesn't spoil the others: it is reported, the rest is saved.
         """
+
+    async def save_together(self, shards: Sequence[Shard]) -> None:
+        """Write shards of one partition, all or none, each conditional on its ETag.
+
+        Raises :class:`~castiel.errors.Conflict` when somebody else wrote any of them.
+        """
+
+    async def linking_to(self, tenant_id: str, shard_id: str, *, limit: int) -> list[str]:
+        """Up to ``limit`` ids of the tenant's live shards that have a ``derived`` link to this one."""
 
     def with_old_outbox(self, before: datetime) -> AsyncIterator[Shard]:
         """Shards whose outbox has waited since before a moment; streamed, all tenants."""
@@ -162,6 +178,9 @@ class ConflictStore(Protocol):
     async def get(self, tenant_id: str, conflict_id: str) -> ParkedConflict: ...
     async def put(self, conflict: ParkedConflict) -> None:
         """Park; parking the same conflict again changes nothing but its values."""
+
+    async def put_many(self, conflicts: Sequence[ParkedConflict]) -> None:
+        """Park several, some at a time."""
 
     async def delete(self, tenant_id: str, conflict_id: str) -> None: ...
     def of_tenant(self, tenant_id: str) -> AsyncIterator[ParkedConflict]: ...

@@ -10,6 +10,8 @@ from castiel.domain.shards import LOCAL, Shard
 from castiel.errors import AlreadyExists, Conflict, NotFound
 from castiel.ports.clock import Clock
 from castiel.ports.stores import ShardStore
+from castiel.services.deduplication import DeduplicationService
+from castiel.services.drafts import Audience
 from castiel.services.outbox import Outbox
 
 MAX_WRITE_ROUNDS = 8
@@ -18,8 +20,11 @@ MAX_WRITE_ROUNDS = 8
 class LocalChanges:
     """Create, change and delete shards here. The change and its announcement are one write."""
 
-    def __init__(self, shards: ShardStore, outbox: Outbox, clock: Clock) -> None:
+    def __init__(
+        self, shards: ShardStore, deduplication: DeduplicationService, outbox: Outbox, clock: Clock
+    ) -> None:
         self._shards = shards
+        self._deduplication = deduplication
         self._outbox = outbox
         self._clock = clock
 
@@ -87,8 +92,12 @@ class LocalChanges:
     async def _announce(
         self, shard: Shard, operation: Operation, changed: list[str], correlation_id: str
     ) -> None:
-        targets = await self._outbox.targets(shard.tenant_id, shard.shard_type)
-        self._outbox.announce(shard, targets, operation, changed, correlation_id)
+        carriers = await self._outbox.carriers(shard.tenant_id, shard.shard_type)
+        rules = await self._deduplication.key_rules(carriers, shard.shard_type)
+        audience = Audience(self._outbox.takers(carriers, shard.shard_type), rules)
+        if changed:
+            shard.blocking_keys = audience.keys(shard.fields)
+        self._outbox.announce(shard, audience.targets, operation, changed, correlation_id)
 
     async def _saved(self, shard: Shard) -> bool:
         [outcome] = await self._shards.save([shard])

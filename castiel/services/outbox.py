@@ -30,9 +30,22 @@ class Outbox:
 
     async def targets(self, tenant_id: str, shard_type: str) -> list[Connection]:
         """The tenant's connections that take this shard type."""
+        return self.takers(await self.carriers(tenant_id, shard_type), shard_type)
+
+    async def carriers(self, tenant_id: str, shard_type: str) -> list[Connection]:
+        """The tenant's connections that carry this shard type, whichever way."""
         return [
             connection
             for connection in await self._connections.of_tenant(tenant_id)
+            if any(entity.enabled and entity.shard_type == shard_type for entity in connection.entities)
+        ]
+
+    @staticmethod
+    def takers(carriers: Sequence[Connection], shard_type: str) -> list[Connection]:
+        """Those that changes are sent to."""
+        return [
+            connection
+            for connection in carriers
             if connection.status is not ConnectionStatus.PAUSED and connection.entity_for(shard_type)
         ]
 

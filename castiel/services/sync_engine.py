@@ -7,59 +7,65 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from castiel.adapters.base import ExternalRecord
-from castiel.domain.conflicts import ConflictPolicy, MergeOutcome, merge_three_way
+from castiel.domain.conflicts import ConflictPolicy
 from castiel.domain.connections import Connection, EntitySync
-from castiel.domain.conversion import ConversionSchema, fed_fields, to_shard
+from castiel.domain.conversion import ConversionSchema, Converted, to_shard
 from castiel.domain.failures import FailedRecord
 from castiel.domain.hashing import content_hash
-from castiel.domain.messages import Operation
-from castiel.domain.parked import ParkedConflict, conflict_id
-from castiel.domain.shards import ExternalReference, Shard, reference_key, shard_id_for
+from castiel.domain.parked import ParkedConflict, ParkedKind, pair_id
+from castiel.domain.shards import Shard
 from castiel.domain.tasks import MAX_RESULT_ERRORS, Progress, RecordError
 from castiel.errors import AlreadyExists, CastielError, Conflict, ConversionFailed
 from castiel.ports.clock import Clock
 from castiel.ports.messaging import Event, EventPublisher
 from castiel.ports.stores import ConflictStore, FailedRecordStore, ShardStore
 from castiel.services.conversion import ConversionSchemaService
+from castiel.services.deduplication import DeduplicationService, DuplicateSearch, Newcomer, Placement
+from castiel.services.derived import DerivedShards
+from castiel.services.drafts import Audience, Draft, PullContext, count
 from castiel.services.outbox import Outbox
+from castiel.services.record_merge import RecordMerge, is_known
 
 logger = logging.getLogger(__name__)
 
 MAX_WRITE_ROUNDS = 8
 """How often a shard is read and merged again because somebody else wrote it first."""
-
-
-@dataclass(frozen=True)
-class PullContext:
-    """On whose behalf records come in."""
-
-    connection: Connection
-    entity: EntitySync
-    schema: ConversionSchema
-    policy: ConflictPolicy
-    execution_id: str
-    targets: Sequence[Connection]
+MAX_WAITS = 6
+"""How often a batch looks again for what another worker announced; then that worker counts as gone."""
+FIRST_WAIT_SECONDS = 0.05
 
 
 @dataclass
-class _Merged:
-    """One record against its shard: what to write, and what to count."""
+class _Batch:
+    """The work on one batch, over its rounds: ``todo`` is what is left to do."""
 
-    record: ExternalRecord
-    shard: Shard
-    changed: bool
-    conflicts: list[ParkedConflict] = field(default_factory=list)
-    detected: int = 0
-    resolved: int = 0
+    context: PullContext
+    todo: list[ExternalRecord]
+    progress: Progress = field(default_factory=Progress)
+    written: list[Shard] = field(default_factory=list)
+    converted: dict[str, Converted] = field(default_factory=dict)
+    failed: dict[str, FailedRecord] = field(default_factory=dict)
+    drafts: dict[str, Draft] = field(default_factory=dict)
+    waiting: list[ExternalRecord] = field(default_factory=list)
+    possible: dict[str, ParkedConflict] = field(default_factory=dict)
+    conflicts: int = 0
+    waits: int = 0
+
+    def draft(self, shard: Shard) -> Draft:
+        """The one draft of a shard in this round."""
+        return self.drafts.setdefault(shard.id, Draft(shard))
 
 
 class BidirectionalSyncEngine:
-    """Convert, merge three-way, announce, save: the same page twice changes nothing the second time."""
+    """Convert, find duplicates, merge three-way, announce, save: the same page twice changes nothing the second time."""
 
     def __init__(
         self,
         shards: ShardStore,
         schemas: ConversionSchemaService,
+        deduplication: DeduplicationService,
+        merge: RecordMerge,
+        derived: DerivedShards,
         conflicts: ConflictStore,
         failed_records: FailedRecordStore,
         outbox: Outbox,
@@ -70,6 +76,9 @@ class BidirectionalSyncEngine:
     ) -> None:
         self._shards = shards
         self._schemas = schemas
+        self._deduplication = deduplication
+        self._records = merge
+        self._derived = derived
         self._conflicts = conflicts
         self._failed = failed_records
         self._outbox = outbox
@@ -80,9 +89,38 @@ class BidirectionalSyncEngine:
     async def context(self, connection: Connection, entity: EntitySync, execution_id: str) -> PullContext:
         """What a pull of one entity needs to know, read once."""
         schema = await self._schemas.schema_for(connection, entity)
-        targets = await self._outbox.targets(connection.tenant_id, entity.shard_type)
+        carriers = await self._outbox.carriers(connection.tenant_id, entity.shard_type)
+        audience = await self._audience(carriers, entity.shard_type)
+        derived = {
+            shard_type: await self._audience(
+                await self._outbox.carriers(connection.tenant_id, shard_type), shard_type
+            )
+            for shard_type in {rule.shard_type for rule in schema.derived}
+        }
         policy = ConflictPolicy.model_validate(connection.conflict_policy or {})
-        return PullContext(connection, entity, schema, policy, execution_id, targets)
+        search = self._search(connection, entity, schema, carriers)
+        rules = [rules.to_json() for rules in audience.key_rules]
+        version = content_hash({"schema": schema.to_json(), "rules": rules})
+        return PullContext(
+            connection, entity, schema, policy, execution_id, audience, derived, search, version
+        )
+
+    async def _audience(self, carriers: Sequence[Connection], shard_type: str) -> Audience:
+        rules = await self._deduplication.key_rules(carriers, shard_type)
+        return Audience(self._outbox.takers(carriers, shard_type), rules)
+
+    def _search(
+        self,
+        connection: Connection,
+        entity: EntitySync,
+        schema: ConversionSchema,
+        carriers: Sequence[Connection],
+    ) -> DuplicateSearch | None:
+        if not connection.deduplicate:
+            return None
+        contested = any(carrier.id != connection.id for carrier in carriers)
+        matcher = self._deduplication.matcher(schema)
+        return DuplicateSearch(connection.tenant_id, entity.shard_type, matcher, contested)
 
     async def pull(self, context: PullContext, records: Sequence[ExternalRecord]) -> Progress:
         """Bring records in, by batches. Returns what was done; raises only what makes the whole page fail."""
@@ -94,291 +132,197 @@ class BidirectionalSyncEngine:
         return progress
 
     async def _pull_batch(self, context: PullContext, records: list[ExternalRecord]) -> Progress:
-        progress = Progress()
         charge = self._shards.request_charge
-        converted, failed = self._convert(context, records)
-        todo = list(records)
-        written: list[Shard] = []
-        for _ in range(MAX_WRITE_ROUNDS):
-            existing = await self._existing(context, todo)
-            merged = [
-                self._merge(context, record, converted[record.external_id], existing.get(record.external_id))
-                for record in todo
-                if record.deleted or record.external_id in converted
-            ]
-            present = [m for m in merged if m is not None]
-            again = await self._save(context, present, progress, written)
-            if not again:
-                break
-            todo = again
-        else:
-            raise Conflict("shards of this page keep changing under us")
+        batch = _Batch(context, records)
+        while batch.todo:
+            await self._round(batch)
+            await self._before_the_next(batch)
+        progress, failed = batch.progress, list(batch.failed.values())
         progress.records_failed = len(failed)
         progress.records_processed += len(failed)
         progress.errors = [_record_error(f) for f in failed[:MAX_RESULT_ERRORS]]
         if failed:
             await self._failed.put_many(failed)
         progress.request_charge = self._shards.request_charge - charge
-        await self._outbox.send(written)
+        await self._outbox.send(batch.written)
         return progress
 
-    def _convert(
-        self, context: PullContext, records: Sequence[ExternalRecord]
-    ) -> tuple[dict[str, dict[str, object]], list[FailedRecord]]:
-        converted: dict[str, dict[str, object]] = {}
-        failed: list[FailedRecord] = []
-        for record in records:
-            if record.deleted:
-                converted[record.external_id] = {}
-                continue
-            try:
-                converted[record.external_id] = to_shard(context.schema, record.fields).fields
-            except ConversionFailed as error:
-                failed.append(self._failure(context, record, error))
-        return converted, failed
+    async def _round(self, batch: _Batch) -> None:
+        """Everything that is left, once: what somebody else wrote first, or is about to, is left for the next round."""
+        batch.drafts, batch.waiting, batch.possible = {}, [], {}
+        existing = await self._existing(batch.context, batch.todo)
+        newcomers = [
+            record
+            for record in batch.todo
+            if not self._merge_known(batch, record, existing.get(record.external_id))
+        ]
+        if newcomers:
+            await self._place(batch, newcomers)
+        changed = [draft for draft in batch.drafts.values() if draft.changed]
+        batch.written += await self._derived.save(batch.context, changed)
+        batch.todo = await self._save(batch) + batch.waiting
+
+    async def _before_the_next(self, batch: _Batch) -> None:
+        if len(batch.todo) > len(batch.waiting):
+            batch.conflicts += 1
+            if batch.conflicts == MAX_WRITE_ROUNDS:
+                raise Conflict("shards of this page keep changing under us")
+        elif batch.waiting:
+            batch.waits += 1
+            await self._clock.sleep(FIRST_WAIT_SECONDS * 2 ** (batch.waits - 1))
 
     async def _existing(self, context: PullContext, records: Sequence[ExternalRecord]) -> dict[str, Shard]:
-        keys = {
-            reference_key(context.connection.id, context.entity.entity, r.external_id): r for r in records
-        }
+        keys = {context.key(record.external_id): record.external_id for record in records}
         found = await self._shards.by_references(
             context.connection.tenant_id, context.entity.shard_type, keys.keys()
         )
-        return {
-            keys[key].external_id: shard for shard in found for key in shard.reference_keys if key in keys
-        }
+        return {keys[key]: shard for shard in found for key in shard.reference_keys if key in keys}
 
-    def _merge(
-        self, context: PullContext, record: ExternalRecord, fields: Mapping[str, object], shard: Shard | None
-    ) -> _Merged | None:
+    def _merge_known(self, batch: _Batch, record: ExternalRecord, shard: Shard | None) -> bool:
+        """Merge a record into the shard that refers to it. Returns ``False`` for one that is new."""
+        context = batch.context
         if record.deleted:
-            return self._merge_deletion(context, record, shard)
+            if shard is not None:
+                self._records.delete(context, batch.draft(shard), record)
+            return True
+        if shard is not None and is_known(context, shard, record, context.content(record)):
+            batch.draft(shard).records.append(record)
+            return True
+        converted = self._converted(batch, record)
+        if converted is None:
+            return True
         if shard is None:
-            return _Merged(record, self._new_shard(context, record, fields), changed=True)
-        reference = shard.reference(context.connection.id, context.entity.entity, record.external_id)
-        if reference is None:
-            reference = self._new_reference(context, record)
-        outcome = merge_three_way(
-            reference.base,
-            shard.fields,
-            fields,
-            context.policy,
-            local_changed_at={name: origin.at for name, origin in shard.field_origins.items()},
-            external_changed_at=record.modified_at,
-            parked=reference.parked,
-        )
-        unchanged = (
-            not outcome.changed_locally
-            and not outcome.conflicts
-            and outcome.base == reference.base
-            and not shard.deleted
-            and not reference.deleted
-        )
-        if unchanged:
-            return _Merged(record, shard, changed=False)
-        return self._apply(context, record, shard, reference, outcome)
+            return False
+        draft = batch.draft(shard)
+        self._records.change(context, draft, record, converted.fields)
+        draft.derived[context.key(record.external_id)] = converted.derived
+        return True
 
-    def _apply(
-        self,
-        context: PullContext,
-        record: ExternalRecord,
-        shard: Shard,
-        reference: ExternalReference,
-        outcome: MergeOutcome,
-    ) -> _Merged:
-        now = self._clock.now()
-        revived = shard.deleted
-        changes = {name: outcome.fields.get(name) for name in outcome.changed_locally}
-        shard.set_fields(changes, context.connection.id, record.modified_at or now, context.execution_id)
-        shard.updated_at = now
-        shard.deleted, shard.deleted_at = False, None
-        reference.base, reference.parked = outcome.base, outcome.parked
-        reference.deleted = False
-        self._stamp(reference, record)
-        shard.put_reference(reference)
-        others = [c for c in context.targets if c.id != context.connection.id]
-        if changes or revived:
-            self._outbox.announce(shard, others, Operation.UPDATE, sorted(changes), context.execution_id)
-        to_push = outcome.to_push & fed_fields(context.schema)
-        if to_push:
-            own = [c for c in context.targets if c.id == context.connection.id]
-            self._outbox.announce(shard, own, Operation.UPDATE, sorted(to_push), context.execution_id)
-        parked = [
-            self._parked(context, record, shard, c.field, c.base, c.local, c.external)
-            for c in outcome.conflicts
-            if not c.resolved
-        ]
-        return _Merged(
-            record,
-            shard,
-            changed=True,
-            conflicts=parked,
-            detected=len(outcome.conflicts),
-            resolved=sum(c.resolved for c in outcome.conflicts),
-        )
-
-    def _merge_deletion(
-        self, context: PullContext, record: ExternalRecord, shard: Shard | None
-    ) -> _Merged | None:
-        if shard is None:
+    def _converted(self, batch: _Batch, record: ExternalRecord) -> Converted | None:
+        if record.external_id in batch.failed:
             return None
-        reference = shard.reference(context.connection.id, context.entity.entity, record.external_id)
-        if reference is None or reference.deleted:
-            return _Merged(record, shard, changed=False)
-        now = self._clock.now()
-        reference.deleted = True
-        self._stamp(reference, record)
-        shard.put_reference(reference)
-        if not shard.deleted:
-            shard.deleted, shard.deleted_at = True, now
-            others = [c for c in context.targets if c.id != context.connection.id]
-            self._outbox.announce(shard, others, Operation.DELETE, [], context.execution_id)
-        shard.updated_at, shard.updated_in = now, context.execution_id
-        return _Merged(record, shard, changed=True)
+        try:
+            if record.external_id not in batch.converted:
+                batch.converted[record.external_id] = to_shard(batch.context.schema, record.fields)
+        except ConversionFailed as error:
+            batch.failed[record.external_id] = self._failure(batch.context, record, error)
+            return None
+        return batch.converted[record.external_id]
 
-    def _new_shard(self, context: PullContext, record: ExternalRecord, fields: Mapping[str, object]) -> Shard:
-        now = self._clock.now()
-        shard = Shard(
-            id=shard_id_for(
-                context.entity.shard_type, context.connection.id, context.entity.entity, record.external_id
-            ),
-            tenant_id=context.connection.tenant_id,
-            shard_type=context.entity.shard_type,
-            created_at=now,
-            updated_at=now,
-            created_in=context.execution_id,
-        )
-        shard.set_fields(fields, context.connection.id, record.modified_at or now, context.execution_id)
-        shard.updated_at = now
-        reference = self._new_reference(context, record)
-        reference.base = dict(fields)
-        self._stamp(reference, record)
-        shard.put_reference(reference)
-        others = [c for c in context.targets if c.id != context.connection.id]
-        self._outbox.announce(shard, others, Operation.CREATE, sorted(fields), context.execution_id)
-        return shard
+    async def _place(self, batch: _Batch, records: Sequence[ExternalRecord]) -> None:
+        """Make new records shards of their own, or further references of those they are duplicates of."""
+        context = batch.context
+        newcomers = [
+            Newcomer(context.shard_id(r.external_id), batch.converted[r.external_id].fields) for r in records
+        ]
+        placements = [Placement(newcomer.shard_id) for newcomer in newcomers]
+        if context.search is not None:
+            patient = batch.waits < MAX_WAITS
+            placements = await self._deduplication.place(context.search, newcomers, patient=patient)
+        # Leaders first: their followers find the draft.
+        together = zip(records, newcomers, placements, strict=True)
+        for record, newcomer, placement in sorted(together, key=lambda t: t[1].shard_id != t[2].shard_id):
+            if placement.waits:
+                batch.waiting.append(record)
+                continue
+            if placement.stored is not None:
+                batch.draft(placement.stored)
+            draft = batch.drafts.get(placement.shard_id)
+            if draft is None:
+                draft = self._records.new(context, record, newcomer.fields)
+                batch.drafts[draft.shard.id] = draft
+            else:
+                self._records.adopt(context, draft, record, newcomer.fields)
+            draft.derived[context.key(record.external_id)] = batch.converted[record.external_id].derived
+        self._note_possible_duplicates(batch, newcomers, placements, records)
 
-    def _new_reference(self, context: PullContext, record: ExternalRecord) -> ExternalReference:
-        return ExternalReference(
-            integration_id=context.connection.integration_id,
-            connection_id=context.connection.id,
-            entity=context.entity.entity,
-            external_id=record.external_id,
-        )
+    def _note_possible_duplicates(
+        self,
+        batch: _Batch,
+        newcomers: Sequence[Newcomer],
+        placements: Sequence[Placement],
+        records: Sequence[ExternalRecord],
+    ) -> None:
+        context = batch.context
+        went_to = {n.shard_id: p.shard_id for n, p in zip(newcomers, placements, strict=True)}
+        for record, placement in zip(records, placements, strict=True):
+            for review in placement.reviews:
+                one, other = placement.shard_id, went_to.get(review.other, review.other)
+                shard = batch.drafts[one].shard if one in batch.drafts else None
+                if placement.waits or shard is None or one == other or other in shard.distinct_from:
+                    continue
+                found = review.result.to_json()
+                batch.possible[pair_id(one, other)] = ParkedConflict(
+                    id=pair_id(one, other),
+                    tenant_id=context.connection.tenant_id,
+                    kind=ParkedKind.DUPLICATE,
+                    shard_id=one,
+                    shard_type=context.entity.shard_type,
+                    integration_id=context.connection.integration_id,
+                    connection_id=context.connection.id,
+                    entity=context.entity.entity,
+                    external_id=record.external_id,
+                    other_shard_id=other,
+                    score=found["score"],
+                    explanation=found["explanations"],
+                    detected_at=self._clock.now(),
+                    correlation_id=context.execution_id,
+                )
 
-    def _stamp(self, reference: ExternalReference, record: ExternalRecord) -> None:
-        reference.version = record.version
-        reference.modified_at = record.modified_at
-        reference.content_hash = content_hash(record.fields)
-        reference.pulled_at = self._clock.now()
-
-    async def _save(
-        self, context: PullContext, merged: Sequence[_Merged], progress: Progress, written: list[Shard]
-    ) -> list[ExternalRecord]:
+    async def _save(self, batch: _Batch) -> list[ExternalRecord]:
         """Write what changed; returns the records whose shards somebody else wrote first."""
-        changed = [m for m in merged if m.changed]
+        drafts = list(batch.drafts.values())
+        changed = [draft for draft in drafts if draft.changed]
         # Parked before the shard remembers having asked: a crash in between asks again, it never forgets.
-        for item in changed:
-            for conflict in item.conflicts:
-                await self._conflicts.put(conflict)
-        outcomes = await self._shards.save([m.shard for m in changed])
+        parked = [conflict for draft in changed for conflict in draft.parked] + list(batch.possible.values())
+        if parked:
+            await self._conflicts.put_many(parked)
         again: list[ExternalRecord] = []
-        for item, outcome in zip(changed, outcomes, strict=True):
+        for draft, outcome in zip(changed, await self._shards.save([d.shard for d in changed]), strict=True):
             if isinstance(outcome.error, Conflict | AlreadyExists):
-                again.append(item.record)
+                again += draft.records
             elif isinstance(outcome.error, CastielError):
                 raise outcome.error
             else:
-                written.append(item.shard)
-                progress.shards_written += 1
-                _count(progress, item, context.execution_id)
-                await self._tell_conflicts(context, item)
-        for item in merged:
-            if not item.changed:
-                _count(progress, item, context.execution_id)
+                batch.written.append(draft.shard)
+                batch.progress.shards_written += 1
+                count(batch.progress, batch.context, draft)
+                await self._tell_conflicts(batch.context, draft)
+        for draft in drafts:
+            if not draft.changed:
+                count(batch.progress, batch.context, draft)
         return again
 
-    async def _tell_conflicts(self, context: PullContext, item: _Merged) -> None:
-        if not item.detected:
+    async def _tell_conflicts(self, context: PullContext, draft: Draft) -> None:
+        if not draft.detected:
             return
-        logger.info("conflict met", extra={"shardId": item.shard.id, "conflicts": item.detected})
-        await self._events.publish(
-            Event(
-                "castiel.conflict.detected",
-                f"shards/{item.shard.id}",
-                {
-                    "shardId": item.shard.id,
-                    "connectionId": context.connection.id,
-                    "detected": item.detected,
-                    "resolved": item.resolved,
-                },
-                context.connection.tenant_id,
-                context.execution_id,
-            )
-        )
-
-    def _parked(
-        self,
-        context: PullContext,
-        record: ExternalRecord,
-        shard: Shard,
-        name: str,
-        base: object,
-        local: object,
-        external: object,
-    ) -> ParkedConflict:
-        return ParkedConflict(
-            id=conflict_id(shard.id, context.connection.id, name),
-            tenant_id=shard.tenant_id,
-            shard_id=shard.id,
-            shard_type=shard.shard_type,
-            integration_id=context.connection.integration_id,
-            connection_id=context.connection.id,
-            entity=context.entity.entity,
-            external_id=record.external_id,
-            field=name,
-            base=base,
-            local=local,
-            external=external,
-            detected_at=self._clock.now(),
-            correlation_id=context.execution_id,
-        )
+        logger.info("conflict met", extra={"shardId": draft.shard.id, "conflicts": draft.detected})
+        data: Mapping[str, object] = {
+            "shardId": draft.shard.id,
+            "connectionId": context.connection.id,
+            "detected": draft.detected,
+            "resolved": draft.resolved,
+        }
+        subject = f"shards/{draft.shard.id}"
+        tenant, execution = context.connection.tenant_id, context.execution_id
+        await self._events.publish(Event("castiel.conflict.detected", subject, data, tenant, execution))
 
     def _failure(self, context: PullContext, record: ExternalRecord, error: ConversionFailed) -> FailedRecord:
-        key = reference_key(context.connection.id, context.entity.entity, record.external_id)
         return FailedRecord(
-            id=f"failed-{content_hash({'key': key})}",
+            id=f"failed-{content_hash({'key': context.key(record.external_id)})}",
             tenant_id=context.connection.tenant_id,
             integration_id=context.connection.integration_id,
             connection_id=context.connection.id,
             entity=context.entity.entity,
             external_id=record.external_id,
             fields=dict(record.fields),
+            modified_at=record.modified_at,
+            version=record.version,
             code=error.code,
             message=str(error),
             correlation_id=context.execution_id,
             executed_at=self._clock.now(),
         )
-
-
-def _count(progress: Progress, item: _Merged, execution_id: str) -> None:
-    """Count by what the shard remembers, so that a page done twice (a crash in between) counts once."""
-    shard = item.shard
-    if item.record.deleted:
-        done = shard.updated_in == execution_id
-        progress.records_deleted += done
-    elif shard.created_in == execution_id:
-        done = True
-        progress.records_created += 1
-    elif shard.updated_in == execution_id:
-        done = True
-        progress.records_updated += 1
-    else:
-        done = False
-        progress.records_unchanged += 1
-    progress.records_processed += done
-    progress.conflicts_detected += item.detected
-    progress.conflicts_resolved += item.resolved
 
 
 def _record_error(failed: FailedRecord) -> RecordError:

@@ -125,11 +125,17 @@ class SyncTaskService:
 
         return await self._change(task, change)
 
-    async def entity_done(self, task: SyncTask, entity: str) -> SyncTask:
-        """Take note that an entity is complete in this execution: a continuation passes it by."""
+    async def entity_done(self, task: SyncTask, entity: str, done: Progress) -> SyncTask:
+        """Take note that an entity is complete in this execution, with what was done after its last page.
+
+        A continuation passes it by.
+        """
 
         def change(current: SyncTask) -> None:
+            if entity in current.checkpoints:
+                current.checkpoints[entity].full_pass = None
             progress = current.progress or Progress()
+            progress.add(done)
             if entity not in progress.entities_done:
                 progress.entities_done = [*progress.entities_done, entity]
             current.progress = progress

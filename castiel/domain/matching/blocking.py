@@ -14,6 +14,9 @@ KEY_LENGTH = 24
 _HASH_BYTES = 7
 _MAX_VALUES = 8
 
+_Known = dict[tuple[object, ...], list[str]]
+"""What a record's parts came to: rules share most of theirs."""
+
 
 def blocking_keys(fields: Fields, rules: MatchRules) -> list[str]:
     """The record's keys, at most ``rules.max_keys``; the same for the same values, in every process.
@@ -22,16 +25,22 @@ def blocking_keys(fields: Fields, rules: MatchRules) -> list[str]:
     come first where there are too many.
     """
     complete = with_derived(fields, rules.derive)
+    known: _Known = {}
     keys: dict[str, None] = {}
     for rule in rules.blocking:
-        keys.update(dict.fromkeys(_keys_of(complete, rule)))
+        keys.update(dict.fromkeys(_keys_of(complete, rule, known)))
+        if len(keys) >= rules.max_keys:
+            break
     return list(keys)[: rules.max_keys]
 
 
-def _keys_of(fields: Fields, rule: BlockingRule) -> list[str]:
+def _keys_of(fields: Fields, rule: BlockingRule, known: _Known) -> list[str]:
     alternatives = []
     for part in rule.parts:
-        values = _values_of(fields, part)
+        identity = (*part.fields, None, *part.functions, part.together)
+        values = known.get(identity)
+        if values is None:
+            values = known[identity] = _values_of(fields, part)
         if not values:
             return []
         alternatives.append(values)

@@ -64,14 +64,22 @@ def find_duplicates(records: Sequence[Fields], matcher: Matcher) -> Duplicates:
     return _resolve(records, 0, matcher)[0]
 
 
-def match_page(page: Sequence[Fields], candidates: Sequence[Fields], matcher: Matcher) -> list[PageDecision]:
+def match_page(
+    page: Sequence[Fields],
+    candidates: Sequence[Fields],
+    matcher: Matcher,
+    keys: Sequence[Sequence[str]] | None = None,
+) -> list[PageDecision]:
     """One decision per record of the page. Existing records are never merged with each other here.
 
     ``candidates``: the existing records that share a blocking key with the page; the order given decides between
-    equals, so give the oldest first.
+    equals, so give the oldest first. ``keys``: the blocking keys of the page's records, where they are known already.
     """
     everything = [*candidates, *page]
-    duplicates, results = _resolve(everything, len(candidates), matcher)
+    all_keys = None
+    if keys is not None:
+        all_keys = [*(blocking_keys(fields, matcher.rules) for fields in candidates), *keys]
+    duplicates, results = _resolve(everything, len(candidates), matcher, all_keys)
     group_of = {member: group for group in duplicates.groups for member in group}
     possible: defaultdict[int, list[FoundPair]] = defaultdict(list)
     for pair in duplicates.reviews:
@@ -104,12 +112,16 @@ def _possible(pair: FoundPair, position: int, candidates: int) -> Possible:
     return Possible(None, other - candidates, pair.result)
 
 
-def _resolve(records: Sequence[Fields], existing: int, matcher: Matcher) -> tuple[Duplicates, Pairs]:
+def _resolve(
+    records: Sequence[Fields], existing: int, matcher: Matcher, keys: Sequence[Sequence[str]] | None = None
+) -> tuple[Duplicates, Pairs]:
     """The duplicates, and the results they rest on. No two of the first ``existing`` records get together."""
     prepared = [matcher.prepare(fields) for fields in records]
     copies = _copies(prepared, existing, matcher)
     results = Pairs(matcher, prepared)
-    likely = _likely_pairs(records, prepared, sorted(copies), existing, matcher)
+    if keys is None:
+        keys = [blocking_keys(fields, matcher.rules) for fields in records]
+    likely = _likely_pairs(keys, prepared, sorted(copies), existing)
     merges: list[Pair] = []
     reviews: list[Pair] = []
     for pair in likely:
@@ -141,15 +153,14 @@ def _copies(prepared: Sequence[Prepared], existing: int, matcher: Matcher) -> di
 
 
 def _likely_pairs(
-    records: Sequence[Fields],
+    keys: Sequence[Sequence[str]],
     prepared: Sequence[Prepared],
     positions: Sequence[int],
     existing: int,
-    matcher: Matcher,
 ) -> list[Pair]:
     blocks: defaultdict[str, list[int]] = defaultdict(list)
     for position in positions:
-        for key in blocking_keys(records[position], matcher.rules):
+        for key in keys[position]:
             blocks[key].append(position)
     pairs: set[Pair] = set()
     for block in blocks.values():

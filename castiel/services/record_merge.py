@@ -1,0 +1,255 @@
+"""One external record against one shard: what changes here, what has to be told to whom. Nothing is stored yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from castiel.adapters.base import ExternalRecord
+from castiel.domain.conflicts import (
+    ConflictPolicy,
+    ConflictStrategy,
+    MergeOutcome,
+    Resolver,
+    merge_three_way,
+)
+from castiel.domain.conversion import fed_fields
+from castiel.domain.json_values import is_empty
+from castiel.domain.matching import MergePolicy
+from castiel.domain.messages import Operation
+from castiel.domain.parked import ParkedConflict, conflict_id
+from castiel.domain.shards import ExternalReference, Shard, ShardKind
+from castiel.ports.clock import Clock
+from castiel.services.drafts import Draft, PullContext
+from castiel.services.outbox import Outbox
+
+
+class RecordMerge:
+    """Brings records into drafts: new shards, merges, duplicates, deletions."""
+
+    def __init__(self, outbox: Outbox, resolvers: Mapping[str, Resolver], clock: Clock) -> None:
+        """``resolvers``: the named functions of the ``custom`` strategy."""
+        self._outbox = outbox
+        self._resolvers = resolvers
+        self._clock = clock
+
+    def new(self, context: PullContext, record: ExternalRecord, fields: Mapping[str, Any]) -> Draft:
+        """A shard that the record makes."""
+        now = self._clock.now()
+        shard = Shard(
+            id=context.shard_id(record.external_id),
+            tenant_id=context.connection.tenant_id,
+            shard_type=context.entity.shard_type,
+            created_at=now,
+            updated_at=now,
+            created_in=context.execution_id,
+        )
+        self._set(context, shard, fields, record.modified_at or now)
+        shard.updated_at = now
+        reference = _new_reference(context, record)
+        reference.base = dict(fields)
+        self._stamp(context, reference, record)
+        shard.put_reference(reference)
+        self._outbox.announce(shard, context.others, Operation.CREATE, sorted(fields), context.execution_id)
+        return Draft(shard, changed=True, records=[record])
+
+    def change(
+        self, context: PullContext, draft: Draft, record: ExternalRecord, fields: Mapping[str, Any]
+    ) -> None:
+        """A record that the shard refers to already."""
+        draft.records.append(record)
+        shard = draft.shard
+        reference = context.reference(shard, record.external_id)
+        if reference is None or is_stale(reference, record):
+            return
+        outcome = self._merged(context.policy, shard, reference, record, fields)
+        unchanged = (
+            not outcome.changed_locally
+            and not outcome.conflicts
+            and outcome.base == reference.base
+            and outcome.parked == reference.parked
+            and not shard.deleted
+            and not reference.deleted
+            and shard.blocking_keys == context.audience.keys(shard.fields)
+        )
+        if not unchanged:
+            self._apply(context, draft, reference, record, outcome)
+
+    def adopt(
+        self, context: PullContext, draft: Draft, record: ExternalRecord, fields: Mapping[str, Any]
+    ) -> None:
+        """A new record that is a duplicate: a further reference of the shard, gaps filled both ways."""
+        draft.records.append(record)
+        policy = _meeting_policy(context, draft.shard.fields, fields)
+        reference = _new_reference(context, record)
+        draft.shard.kind = ShardKind.PRIMARY
+        outcome = self._merged(policy, draft.shard, reference, record, fields)
+        self._apply(context, draft, reference, record, outcome)
+
+    def delete(self, context: PullContext, draft: Draft, record: ExternalRecord) -> None:
+        """The record is gone outside. The shard goes with it, unless the connection has the same one twice."""
+        draft.records.append(record)
+        shard = draft.shard
+        reference = context.reference(shard, record.external_id)
+        if reference is None or reference.deleted:
+            return
+        now = self._clock.now()
+        reference.deleted = True
+        self._stamp(context, reference, record)
+        shard.put_reference(reference)
+        draft.derived[reference.key] = []
+        again = shard.reference(context.connection.id, context.entity.entity)
+        if not shard.deleted and (again is None or again.deleted):
+            shard.deleted, shard.deleted_at = True, now
+            draft.derived.update({other.key: [] for other in shard.references})
+            self._outbox.announce(shard, context.others, Operation.DELETE, [], context.execution_id)
+        shard.updated_at, shard.updated_in = now, context.execution_id
+        draft.changed = True
+
+    def _merged(
+        self,
+        policy: ConflictPolicy,
+        shard: Shard,
+        reference: ExternalReference,
+        record: ExternalRecord,
+        fields: Mapping[str, Any],
+    ) -> MergeOutcome:
+        return merge_three_way(
+            reference.base,
+            shard.fields,
+            fields,
+            policy,
+            local_changed_at=lambda name: (
+                shard.field_origins[name].at if name in shard.field_origins else None
+            ),
+            external_changed_at=record.modified_at,
+            resolvers=self._resolvers,
+            parked=reference.parked,
+        )
+
+    def _apply(
+        self,
+        context: PullContext,
+        draft: Draft,
+        reference: ExternalReference,
+        record: ExternalRecord,
+        outcome: MergeOutcome,
+    ) -> None:
+        now, shard = self._clock.now(), draft.shard
+        revived = shard.deleted
+        changes = {name: outcome.fields.get(name) for name in outcome.changed_locally}
+        self._set(context, shard, changes, record.modified_at or now)
+        shard.updated_at, shard.updated_in = now, context.execution_id
+        shard.deleted, shard.deleted_at = False, None
+        reference.base, reference.parked = outcome.base, outcome.parked
+        reference.deleted = False
+        self._stamp(context, reference, record)
+        shard.put_reference(reference)
+        if changes or revived:
+            self._outbox.announce(
+                shard, context.others, Operation.UPDATE, sorted(changes), context.execution_id
+            )
+        to_push = outcome.to_push & fed_fields(context.schema)
+        if to_push:
+            self._outbox.announce(
+                shard, context.itself, Operation.UPDATE, sorted(to_push), context.execution_id
+            )
+        draft.changed = True
+        draft.detected += len(outcome.conflicts)
+        draft.resolved += sum(conflict.resolved for conflict in outcome.conflicts)
+        draft.parked += [
+            self._parked(context, record, shard, c.field, c.base, c.local, c.external)
+            for c in outcome.conflicts
+            if not c.resolved
+        ]
+
+    def _set(self, context: PullContext, shard: Shard, values: Mapping[str, Any], at: datetime) -> None:
+        shard.set_fields(values, context.connection.id, at, context.execution_id)
+        shard.blocking_keys = context.audience.keys(shard.fields)
+
+    def _stamp(self, context: PullContext, reference: ExternalReference, record: ExternalRecord) -> None:
+        reference.version = record.version
+        reference.modified_at = record.modified_at
+        reference.content_hash = context.content(record)
+        reference.pulled_at = self._clock.now()
+        reference.changed_in = context.execution_id
+
+    def _parked(
+        self,
+        context: PullContext,
+        record: ExternalRecord,
+        shard: Shard,
+        name: str,
+        base: object,
+        local: object,
+        external: object,
+    ) -> ParkedConflict:
+        return ParkedConflict(
+            id=conflict_id(shard.id, context.connection.id, name),
+            tenant_id=shard.tenant_id,
+            shard_id=shard.id,
+            shard_type=shard.shard_type,
+            integration_id=context.connection.integration_id,
+            connection_id=context.connection.id,
+            entity=context.entity.entity,
+            external_id=record.external_id,
+            field=name,
+            base=base,
+            local=local,
+            external=external,
+            detected_at=self._clock.now(),
+            correlation_id=context.execution_id,
+        )
+
+
+def is_known(context: PullContext, shard: Shard, record: ExternalRecord, content: str) -> bool:
+    """Whether the record is, word for word, what the shard saw last: then there is nothing to convert or compare."""
+    reference = context.reference(shard, record.external_id)
+    if reference is None or reference.deleted or shard.deleted or reference.content_hash != content:
+        return False
+    # What was pushed since replaced what was seen: the same content again is a change back.
+    return reference.pushed_at is None or (
+        reference.pulled_at is not None and reference.pulled_at > reference.pushed_at
+    )
+
+
+def is_stale(reference: ExternalReference, record: ExternalRecord) -> bool:
+    """Whether the record is older than what is known of it: read before a change that arrived here first."""
+    known = reference.modified_at
+    return known is not None and record.modified_at is not None and record.modified_at < known
+
+
+def _new_reference(context: PullContext, record: ExternalRecord) -> ExternalReference:
+    return ExternalReference(
+        integration_id=context.connection.integration_id,
+        connection_id=context.connection.id,
+        entity=context.entity.entity,
+        external_id=record.external_id,
+    )
+
+
+def _meeting_policy(
+    context: PullContext, stored: Mapping[str, Any], coming: Mapping[str, Any]
+) -> ConflictPolicy:
+    """Who wins where two records of one thing differ at their first meeting, by the rules' merge policy.
+
+    ``merge_fields`` leaves it to the connection's own strategies.
+    """
+    rules = context.search.matcher.rules if context.search else None
+    match rules.merge_policy if rules else MergePolicy.MERGE_FIELDS:
+        case MergePolicy.KEEP_FIRST:
+            return ConflictPolicy(strategy=ConflictStrategy.LOCAL_WINS)
+        case MergePolicy.KEEP_LAST:
+            return ConflictPolicy(strategy=ConflictStrategy.EXTERNAL_WINS)
+        case MergePolicy.KEEP_MOST_COMPLETE:
+            first = _filled(stored) >= _filled(coming)
+            return ConflictPolicy(
+                strategy=ConflictStrategy.LOCAL_WINS if first else ConflictStrategy.EXTERNAL_WINS
+            )
+        case MergePolicy.MERGE_FIELDS:
+            return context.policy
+
+
+def _filled(fields: Mapping[str, Any]) -> int:
+    return sum(not is_empty(value) for value in fields.values())
