@@ -1,0 +1,1 @@
+"""Hand-written fakes of the ports, for tests without servers."""
