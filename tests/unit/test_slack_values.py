@@ -20,7 +20,7 @@ from castiel.adapters.slack.schemas import DEFAULT_SCHEMAS
 from castiel.adapters.slack.settings import channels, default_channel, look_back_hours, page_size
 from castiel.adapters.slack.texts import escaped, plain
 from castiel.domain.connections import Connection
-from castiel.domain.conversion import ConversionSchema
+from castiel.domain.conversion import ConversionSchema, to_external, to_shard
 from castiel.errors import ConfigurationError
 
 MARKUP = st.sampled_from(
@@ -142,6 +142,12 @@ def test_settings_that_make_no_sense(read: Callable[[Connection], Any], settings
         read(connection(**settings))
 
 
-def test_the_default_schemas_are_schemas() -> None:
-    for schema in DEFAULT_SCHEMAS:
-        ConversionSchema.model_validate(schema)
+def test_the_default_schemas_make_shards() -> None:
+    schemas = {schema["entity"]: ConversionSchema.model_validate(schema) for schema in DEFAULT_SCHEMAS}
+    said = to_shard(schemas["Message"], {"ts": "1355517523.000005", "text": "hi", "channel": "C1"}).fields
+    assert (said["text"], said["sentAt"]) == ("hi", "2012-12-14T20:38:43.000005Z")
+    channel = to_shard(schemas["Channel"], {"name": "general", "purpose": {"value": "All"}}).fields
+    assert (channel["name"], channel["description"]) == ("general", "All")
+    assert to_external(schemas["User"], {"firstName": "Ada", "name": "Ada King"}) == {
+        "profile": {"first_name": "Ada"}
+    }
