@@ -9,15 +9,14 @@ from typing import Any
 from infra.local.sandbox.faults import Faults
 from infra.local.sandbox.slack.errors import ApiError
 from infra.local.sandbox.slack.names import ADMIN_ID, NAME, TEAM_ID, make_id, message_id
-from infra.local.sandbox.slack.shapes import new_profile, text_blocks
+from infra.local.sandbox.slack.shapes import new_profile, person, text_blocks
+from infra.local.sandbox.slack.texts import escaped
 from infra.local.sandbox.store import Record, Store
 
 JsonObject = dict[str, Any]
 
 MOST_TEXT = 40_000
 _NAME = re.compile(r"[\w\-]+")
-_ENTITY = re.compile(r"&(?!amp;|lt;|gt;)")
-_CONTROL = re.compile(r"<(?:[@#!]|https?:|mailto:)[^<>]*>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,39 +250,6 @@ class Rows:
         with self.store.transaction():
             self.store.put(NAME, entity, replace(record, deleted=deleted, modified_ms=now))
             self.store.log_change(NAME, entity, record.id, operation, {}, writer.origin)
-
-
-def person(name: str, profile: JsonObject, **more: Any) -> JsonObject:
-    """What is kept of a user."""
-    return {
-        "name": name,
-        "color": "9f69e7",
-        "real_name": profile["real_name"],
-        "tz": "Europe/Berlin",
-        "tz_label": "Central European Time",
-        "tz_offset": 3600,
-        "profile": profile,
-        "is_admin": False,
-        "is_owner": False,
-        "is_primary_owner": False,
-        "is_restricted": False,
-        "is_ultra_restricted": False,
-        "is_bot": False,
-        **more,
-    }
-
-
-def escaped(text: str) -> str:
-    """As Slack keeps a text: `&`, `<` and `>` as entities, except in its own <@…>, <#…>, <!…> and <https:…>.
-
-    Source: https://docs.slack.dev/messaging/formatting-message-text (escaping text)
-    """
-    kept = _ENTITY.sub("&amp;", text)
-    parts, last = [], 0
-    for match in _CONTROL.finditer(kept):
-        parts += [kept[last : match.start()].replace("<", "&lt;").replace(">", "&gt;"), match.group()]
-        last = match.end()
-    return "".join([*parts, kept[last:].replace("<", "&lt;").replace(">", "&gt;")])
 
 
 def _said(given: Any) -> JsonObject:

@@ -18,8 +18,7 @@ from infra.local.sandbox.slack.names import (
     make_id,
     message_id,
 )
-from infra.local.sandbox.slack.rows import person
-from infra.local.sandbox.slack.shapes import new_profile, text_blocks
+from infra.local.sandbox.slack.shapes import new_profile, person, text_blocks
 from infra.local.sandbox.store import Record, Store
 
 JsonObject = dict[str, Any]

@@ -61,6 +61,26 @@ def new_profile(first: str, last: str, email: str, **more: Any) -> JsonObject:
     }
 
 
+def person(name: str, profile: JsonObject, **more: Any) -> JsonObject:
+    """What is kept of a user."""
+    return {
+        "name": name,
+        "color": "9f69e7",
+        "real_name": profile["real_name"],
+        "tz": "Europe/Berlin",
+        "tz_label": "Central European Time",
+        "tz_offset": 3600,
+        "profile": profile,
+        "is_admin": False,
+        "is_owner": False,
+        "is_primary_owner": False,
+        "is_restricted": False,
+        "is_ultra_restricted": False,
+        "is_bot": False,
+        **more,
+    }
+
+
 def channel_shape(record: Record, *, listed: bool = False) -> JsonObject:
     """A channel; a list also says how many members it has."""
     data = record.data
