@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import cache
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -12,7 +13,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    PlainSerializer,
     model_serializer,
     model_validator,
 )
@@ -20,9 +20,8 @@ from pydantic.alias_generators import to_camel
 
 
 def format_utc(moment: datetime) -> str:
-    """RFC 3339 in UTC with ``Z``; a fraction only where there is one, so that the brief's examples round-trip."""
-    text = moment.astimezone(UTC).replace(tzinfo=None).isoformat()
-    return (text.rstrip("0") if "." in text else text) + "Z"
+    """RFC 3339 in UTC with ``Z``, microseconds only where there are any: the form pydantic writes by itself."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
 def utc_date(moment: datetime) -> str:
@@ -38,15 +37,11 @@ def _to_second(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(microsecond=0)
 
 
-_JSON = PlainSerializer(format_utc, when_used="json")
-
-UtcDatetime = Annotated[AwareDatetime, AfterValidator(_to_utc), _JSON]
+UtcDatetime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
 """A moment, to the microsecond."""
 
-UtcSecond = Annotated[AwareDatetime, AfterValidator(_to_second), _JSON]
+UtcSecond = Annotated[AwareDatetime, AfterValidator(_to_second)]
 """A moment, to the second: what Cosmos DB queries compare as text must all have the same form."""
-
-UtcDay = Annotated[date, PlainSerializer(lambda d: d.isoformat(), when_used="json")]
 
 SYSTEM_PROPERTIES = ("_rid", "_self", "_attachments", "_ts")
 
@@ -68,16 +63,14 @@ class Model(BaseModel):
     @model_serializer(mode="wrap")
     def _compact(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
         data = handler(self)
-        extra = self.__pydantic_extra__ or {}
-        explicit = self.__pydantic_fields_set__
-        fields = type(self).__pydantic_fields__
-        for name, field in fields.items():
-            key = field.serialization_alias or name
-            for candidate in (key, name):
-                if candidate in data and candidate not in extra:
-                    value = data[candidate]
-                    if value is None or (name not in explicit and value in ([], {})):
-                        del data[candidate]
+        empty = [key for key, value in data.items() if value is None or value in ([], {})]
+        if empty:
+            extra = self.__pydantic_extra__ or {}
+            names = _field_names(type(self))
+            for key in empty:
+                unset = data[key] is None or names.get(key) not in self.__pydantic_fields_set__
+                if unset and key not in extra:
+                    del data[key]
         return data
 
     def to_json(self) -> dict[str, Any]:
@@ -87,6 +80,13 @@ class Model(BaseModel):
     def to_json_text(self) -> str:
         """The JSON text, as sent in messages."""
         return self.model_dump_json(by_alias=True)
+
+
+@cache
+def _field_names(model: type[Model]) -> Mapping[str, str]:
+    """A model's fields by the names they may have in its JSON."""
+    fields = model.__pydantic_fields__
+    return {key: name for name, field in fields.items() for key in (name, field.serialization_alias or name)}
 
 
 class Document(Model):

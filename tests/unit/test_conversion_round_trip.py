@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from castiel.domain.conflicts import ConflictPolicy, merge_three_way
 from castiel.domain.conversion import ConversionSchema, carried_fields, to_external, to_shard
+from castiel.domain.conversion.moments import written
 from castiel.domain.json_values import same
-from castiel.domain.model import format_utc
 from castiel.errors import ConversionFailed
 
 MAPPINGS: list[dict[str, Any]] = [
@@ -92,7 +92,7 @@ moments = st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.
 
 
 def to_the_millisecond(moment: datetime) -> str:
-    return format_utc(moment.replace(microsecond=moment.microsecond // 1000 * 1000))
+    return written(moment.replace(microsecond=moment.microsecond // 1000 * 1000))
 
 
 shards = st.fixed_dictionaries(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-_MARK = re.compile(r"(?:\r?\n){0,2}<!-- castiel:([^\s<>]{1,255}) -->")
+_MARK = re.compile(r"(?:\n\n|\r\n\r\n)?<!-- castiel:([^\s<>]{1,255}) -->")
 _DELETED = "deleted"
 
 

@@ -9,10 +9,9 @@ from typing import Any, Final, get_args
 from urllib.parse import urlsplit
 
 from castiel.domain.conversion.contacts import normalise_email, normalise_phone
-from castiel.domain.conversion.moments import parse_day, parse_moment
+from castiel.domain.conversion.moments import parse_day, parse_moment, written
 from castiel.domain.conversion.problems import UnconvertibleError
 from castiel.domain.fields import FieldType
-from castiel.domain.model import format_utc
 
 Coercion = Callable[[Any], Any]
 """Takes any value but ``None``. Raises ``UnconvertibleError`` with what is wrong, without the value itself."""
@@ -80,7 +79,7 @@ def to_date(value: Any) -> str:
 
 def to_datetime(value: Any) -> str:
     """RFC 3339 in UTC; without an offset it is taken for UTC, and a date for its midnight."""
-    return format_utc(parse_moment(_text(value, "a date and time")))
+    return written(parse_moment(_text(value, "a date and time")))
 
 
 def to_url(value: Any) -> str:

@@ -10,6 +10,13 @@ from email.utils import parsedate_to_datetime
 from zoneinfo import ZoneInfo
 
 from castiel.domain.conversion.problems import UnconvertibleError
+from castiel.domain.model import format_utc
+
+
+def written(moment: datetime) -> str:
+    """A moment as a shard's field holds it: RFC 3339 in UTC, with as much of a fraction as there is."""
+    text = format_utc(moment)[:-1]
+    return (text.rstrip("0") if "." in text else text) + "Z"
 
 
 def zone_of(name: str) -> tzinfo:

@@ -6,11 +6,10 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
-from castiel.domain.conversion.moments import parse_day, parse_moment, zone_of
+from castiel.domain.conversion.moments import parse_day, parse_moment, written, zone_of
 from castiel.domain.conversion.numbers import as_decimal, as_json
 from castiel.domain.conversion.problems import UnconvertibleError
 from castiel.domain.conversion.transforms.registry import Function, text_only, transform
-from castiel.domain.model import format_utc
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 STRPTIME = "Python's `datetime` (ISO 8601, RFC 2822 or a strptime format), `zoneinfo` with the IANA database `tzdata`"
@@ -21,7 +20,7 @@ def _datetime_back(*, zone: str = "UTC", format: str | None = None) -> Function:
 
     def write(value: object) -> str:
         moment = parse_moment(text_only(value))
-        return moment.astimezone(there).strftime(format) if format else format_utc(moment)
+        return moment.astimezone(there).strftime(format) if format else written(moment)
 
     return write
 
@@ -36,7 +35,7 @@ def _datetime_back(*, zone: str = "UTC", format: str | None = None) -> Function:
 )
 def to_datetime(*, zone: str = "UTC", format: str | None = None) -> Function:  # noqa: A002
     there = zone_of(zone)
-    return lambda value: format_utc(parse_moment(text_only(value), there, format))
+    return lambda value: written(parse_moment(text_only(value), there, format))
 
 
 def _date_back(*, format: str | None = None) -> Function:  # noqa: A002
@@ -94,7 +93,7 @@ def epoch(*, unit: Literal["s", "ms"] = "s") -> Function:
     def read(value: object) -> str:
         try:
             micros = int((as_decimal(value) * 1_000_000 / divisor).to_integral_value())
-            return format_utc(EPOCH + timedelta(microseconds=micros))
+            return written(EPOCH + timedelta(microseconds=micros))
         except (UnconvertibleError, OverflowError) as error:
             raise UnconvertibleError("is not a Unix time") from error
 
