@@ -30,7 +30,8 @@ _LOOKS_SECRET = re.compile(
     re.DOTALL,
 )
 _NAMED = re.compile(
-    r"(?i)(\b(?:bearer|basic)\s+"
+    r"(?i)(\bauthorization[\"']?\s*[:=]\s*[\"']?(?:bearer|basic)\s+"
+    r"|\b(?:bearer|basic)\s+(?=\S{20})"
     r"|[\"']?\b(?:access_?token|refresh_?token|client_?secret|private_?key|assertion|password|code_verifier"
     r"|shared_?access_?key|account_?key|api_?key|sig)\b[\"']?\s*[=:]\s*[\"']?)"
     r"(?!\*\*\*|None\b|null\b)[^\s\"'&,;}]{4,}"

@@ -12,7 +12,13 @@ from castiel.domain.credentials import Credential, refresh_horizon
 from castiel.domain.refresh_runs import KIND, RefreshMessage, attempted_since, parse_refresh, split_audit
 from castiel.domain.results import RefreshAudit, RefreshResult
 from castiel.domain.retry import backoff
-from castiel.errors import CastielError, ProviderRateLimited, ProviderUnavailable, ReauthRequired
+from castiel.errors import (
+    CastielError,
+    ProviderError,
+    ProviderRateLimited,
+    ProviderUnavailable,
+    ReauthRequired,
+)
 from castiel.ports.clock import Clock
 from castiel.ports.messaging import Queue, QueueMessage, ReceivedMessage
 from castiel.ports.stores import CredentialStore, RefreshAuditStore
@@ -161,6 +167,8 @@ class TokenRefresher:
         elif isinstance(error, ProviderUnavailable):
             lane.unavailable()
             run.broken = run.broken or lane.closed
+        if error is not None and not isinstance(error, ProviderError):
+            await self._service.refreshing.note_failure(due.tenant_id, due.credential_id, _code(error))
         duration = (self._clock.monotonic() - started) * 1000
         self._tell(due, error, duration)
         run.results.append(

@@ -211,6 +211,26 @@ class TokenRefresh:
         _begin(credential, attempt)
         return await self._credentials.replace(credential), interrupted
 
+    async def note_failure(self, tenant_id: str, credential_id: str, code: str) -> None:
+        """Journal a failure that came before the provider could be asked: a secret that can't be read, say."""
+        attempt = RefreshAttempt(id=self._clock.new_id(), started_at=self._clock.now(), outcome=code)
+
+        def change(credential: Credential) -> bool:
+            if credential.last_attempt is not None and credential.last_attempt.is_open:
+                return False
+            credential.last_attempt = attempt
+            _failed(credential, code)
+            return True
+
+        try:
+            await update(self._credentials, await self._credentials.get(tenant_id, credential_id), change)
+        except CastielError as also:
+            logger.warning(
+                "a failed refresh could not be journalled: %s",
+                also,
+                extra={"credentialId": credential_id, "tenantId": tenant_id},
+            )
+
     async def _close_attempt(self, credential: Credential, error: CastielError) -> None:
         try:
             await update(self._credentials, credential, lambda c: _failed(c, error.code))
