@@ -23,6 +23,7 @@ from castiel.domain.matching import (
     parse_rules,
 )
 from castiel.domain.shards import Shard
+from castiel.errors import ConfigurationError
 from castiel.ports.short_memory import Claims
 from castiel.ports.stores import KeyHit, ShardStore
 from castiel.services.conversion import ConversionSchemaService
@@ -115,7 +116,10 @@ class DeduplicationService:
         for connection in carriers:
             for entity in connection.entities:
                 if entity.enabled and entity.shard_type == shard_type:
-                    rules = self.matcher(await self._schemas.schema_for(connection, entity)).rules
+                    try:
+                        rules = self.matcher(await self._schemas.schema_for(connection, entity)).rules
+                    except ConfigurationError:
+                        continue  # that connection's own runs say so; the others go on
                     found[id(rules)] = rules
         return list(found.values()) or [default_rules(shard_type)]
 

@@ -1,0 +1,76 @@
+"""Functions that an installed package adds by its entry points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from castiel.domain.conflicts import BUILT_IN, FieldVersions
+from castiel.errors import ConfigurationError
+from castiel.extensions import load_matchers, load_resolvers
+
+MODULE = """
+def loudest(versions):
+    return max(str(versions.local), str(versions.external))
+
+def initials(one, other):
+    return float(one[:1] == other[:1])
+
+NUMBER = 7
+"""
+
+
+def install(folder: Path, entry_points: str, name: str = "our_rules") -> None:
+    """Put a package with entry points on the path, as an installer does."""
+    (folder / f"{name}.py").write_text(MODULE, encoding="utf-8")
+    metadata = folder / f"{name}-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n", encoding="utf-8"
+    )
+    (metadata / "entry_points.txt").write_text(entry_points, encoding="utf-8")
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def test_without_packages_there_are_castiels_own() -> None:
+    assert load_resolvers() == dict(BUILT_IN)
+    assert load_matchers() == {}
+
+
+def test_an_installed_function_is_found_by_its_name(site: Path) -> None:
+    install(
+        site,
+        "[castiel.resolvers]\nloudest = our_rules:loudest\n[castiel.matchers]\ninitials = our_rules:initials\n",
+    )
+    versions = FieldVersions("title", None, "a", "b")
+    assert load_resolvers()["loudest"](versions) == "b"
+    assert load_matchers()["initials"]("Ada", "Augusta") == 1.0
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("broken = nowhere_at_all:f", "can't be imported"),
+        ("broken = our_rules:missing", "can't be imported"),
+        ("broken = our_rules:NUMBER", "no function"),
+        ("longest = our_rules:loudest", "taken"),
+    ],
+)
+def test_one_that_cannot_be_used_is_named_at_the_start(site: Path, line: str, problem: str) -> None:
+    install(site, f"[castiel.resolvers]\n{line}\n")
+    with pytest.raises(ConfigurationError, match=problem) as raised:
+        load_resolvers()
+    assert line.split(" ")[0] in str(raised.value)
+
+
+def test_two_packages_must_not_share_a_name(site: Path) -> None:
+    install(site, "[castiel.matchers]\nsame = our_rules:initials\n")
+    install(site, "[castiel.matchers]\nsame = other_rules:initials\n", name="other_rules")
+    with pytest.raises(ConfigurationError, match="taken"):
+        load_matchers()
