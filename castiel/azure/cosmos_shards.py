@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from azure.core.exceptions import AzureError
 from azure.cosmos.aio import ContainerProxy
@@ -18,12 +17,11 @@ from castiel.domain.shards import Shard, shard_type_of
 from castiel.errors import AlreadyExists, CastielError, Conflict, NotFound, StoreUnavailable
 from castiel.ports.stores import KeyHit, SaveOutcome
 
-MAX_BATCH_OPERATIONS = 100
-MAX_BATCH_BYTES = 1_800_000
-"""Under the service's 2 MB, with room for what surrounds the bodies.
+T = TypeVar("T")
 
-https://learn.microsoft.com/azure/cosmos-db/nosql/transactional-batch
-"""
+MAX_BATCH_OPERATIONS = 100
+"""Of one transactional batch, which may have 2 MB: https://learn.microsoft.com/azure/cosmos-db/nosql/transactional-batch"""
+TOO_LARGE = 413
 KEYS_PER_QUERY = 100
 
 
@@ -97,7 +95,7 @@ class CosmosShards:
             by_partition[(shard.tenant_id, shard.shard_type)].append(index)
         for partition, indexes in by_partition.items():
             bodies = {index: self._shards.body(shards[index]) for index in indexes}
-            for batch in _batches(indexes, bodies):
+            for batch in _chunks(indexes, MAX_BATCH_OPERATIONS):
                 await self._save_batch(list(partition), batch, shards, bodies, outcomes)
         return [outcomes[index] for index in range(len(shards))]
 
@@ -109,7 +107,11 @@ class CosmosShards:
         bodies: dict[int, dict[str, Any]],
         outcomes: dict[int, SaveOutcome],
     ) -> None:
-        """One failed operation undoes its batch: set it apart with its error, and send the others again."""
+        """One failed operation undoes its batch: set it apart with its error, and send the others again.
+
+        A batch over the service's 2 MB is refused whole, and then halved: measuring each before would cost more
+        than the few that are.
+        """
         while batch:
             operations = [_operation(shards[index], bodies[index]) for index in batch]
             try:
@@ -122,6 +124,10 @@ class CosmosShards:
                 outcomes[failed] = SaveOutcome(shards[failed], _operation_error(status))
                 continue
             except (AzureError, TimeoutError) as error:
+                if getattr(error, "status_code", None) == TOO_LARGE and len(batch) > 1:
+                    for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
+                        await self._save_batch(partition, half, shards, bodies, outcomes)
+                    return
                 raise cosmos.translate(error) from error
             for index, result in zip(batch, results, strict=True):
                 shards[index].etag = _etag(result)
@@ -200,20 +206,6 @@ def _operation_error(status: int) -> CastielError:
     return CastielError(f"Cosmos DB refused a shard with status {status}")
 
 
-def _batches(indexes: Iterable[int], bodies: dict[int, dict[str, Any]]) -> Iterable[list[int]]:
-    batch: list[int] = []
-    size = 0
-    for index in indexes:
-        length = len(json.dumps(bodies[index], ensure_ascii=False).encode())
-        if batch and (len(batch) == MAX_BATCH_OPERATIONS or size + length > MAX_BATCH_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(index)
-        size += length
-    if batch:
-        yield batch
-
-
-def _chunks(values: Sequence[str], size: int) -> Iterable[list[str]]:
+def _chunks(values: Sequence[T], size: int) -> Iterable[list[T]]:
     for start in range(0, len(values), size):
         yield list(values[start : start + size])
