@@ -47,6 +47,7 @@ async def _run(options: argparse.Namespace, console: Console) -> None:
         ports=DEFAULT_PORTS if options.ports == "default" else None,
         host_port=options.port,
         verbose=options.verbose,
+        prefer_func=True,
     ) as running:
         await _main_job(running, console, started)
         if options.once:

@@ -15,6 +15,7 @@ import httpx
 
 from castiel.bootstrap import Services, build
 from castiel.settings import load_settings
+from infra.local.func_host import FuncHost, func_is_usable
 from infra.local.process import CHECKOUT, ServerProcess
 from infra.local.sandbox.client import SandboxControl
 from infra.local.settings import write_settings_file
@@ -32,7 +33,7 @@ class Session:
     """A running Castiel on this machine."""
 
     stack: LocalStack
-    host: ServerProcess
+    host: ServerProcess | FuncHost
     services: Services
     settings_file: Path
 
@@ -64,16 +65,22 @@ async def session(
     host_arguments: tuple[str, ...] = (),
     server_arguments: Mapping[str, Sequence[str]] | None = None,
     settings: Mapping[str, str] | None = None,
+    prefer_func: bool = False,
 ) -> AsyncIterator[Session]:
-    """Start everything; stop everything at the end. ``data=None`` keeps nothing; ``settings`` are the app's own."""
+    """Start everything; stop everything at the end. ``data=None`` keeps nothing; ``settings`` are the app's own.
+
+    ``prefer_func``: use ``func start`` where it is installed and Azurite is up, else our own host.
+    """
     stack = LocalStack(data, ports=ports, arguments=server_arguments)
-    host = ServerProcess(
+    host: ServerProcess | FuncHost = ServerProcess(
         "host",
         data=None if data is None else data / "host",
         port=host_port,
         arguments=["--app-dir", str(CHECKOUT), "--settings", str(settings_file), *host_arguments],
         verbose=verbose,
     )
+    if prefer_func and func_is_usable():
+        host = FuncHost(host_port, verbose=verbose)
     await asyncio.to_thread(stack.start_all)
     try:
         environment = {**stack.environment(), **(settings or {})}
