@@ -1,0 +1,268 @@
+"""A run over the local stack, and then a search for every secret it used: in logs, errors, results, messages,
+documents, events and Redis. No redaction filter helps here: what is searched is what was said."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import io
+import json
+import logging
+import ssl
+import traceback
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from azure.servicebus.aio import ServiceBusClient
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from castiel.bootstrap import Services
+from castiel.domain.credentials import CredentialType
+from castiel.domain.webhooks import WebhookRequest
+from castiel.errors import CastielError
+from castiel.services.credentials.management import NewCredential
+from infra.local.sample import OTHERS, SALESFORCE, TENANT, make_due, plant, webhook_secret
+from tests.support.app import InProcess, running_services
+
+pytestmark = [pytest.mark.stack, pytest.mark.slow]
+
+CONTAINERS = (
+    "sync-tasks",
+    "sync-results",
+    "shards",
+    "connections",
+    "credentials",
+    "conversion-schemas",
+    "conflicts",
+    "webhooks",
+    "webhook-audit",
+    "token-refresh",
+)
+OPEN = frozenset(
+    {
+        "clientId",
+        "instanceUrl",
+        "tokenType",
+        "scope",
+        "expiryTime",
+        "issuedAt",
+        "refreshMethod",
+    }
+)
+"""What a secret's JSON holds beside its secrets."""
+
+
+@pytest.fixture
+def said() -> Iterator[io.StringIO]:
+    """Every log line of this process: Castiel's from DEBUG on, the libraries' from INFO on."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_Everything())
+    root, castiel = logging.getLogger(), logging.getLogger("castiel")
+    before = root.level, castiel.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    castiel.setLevel(logging.DEBUG)
+    yield stream
+    root.removeHandler(handler)
+    root.setLevel(before[0])
+    castiel.setLevel(before[1])
+
+
+class _Everything(logging.Formatter):
+    """The message, its traceback, and all that was attached."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"{super().format(record)} {record.__dict__!r}"
+
+
+@pytest.fixture
+async def app() -> AsyncIterator[InProcess]:
+    async with running_services() as running:
+        yield running
+
+
+async def test_no_secret_is_anywhere_but_in_the_vault(app: InProcess, said: io.StringIO) -> None:
+    services = app.services
+    found: dict[str, str] = {}
+    secrets = set(await _secrets(services))
+    errors: list[BaseException] = []
+    messages: list[str] = []
+    for name in ("run", "fail"):
+        work = _run(app, errors, messages) if name == "run" else _fail(app, errors)
+        await work
+        secrets |= await _secrets(services)
+
+    found["logs"] = said.getvalue()
+    found["errors"] = "".join("".join(traceback.format_exception(e)) + repr(e) for e in errors)
+    found["messages"] = "".join(messages)
+    found["documents"] = await _documents(services)
+    found["redis"] = await _redis(services)
+    found["events"] = await _events(services)
+    # Each place was really looked at.
+    assert "Credential cred-sf-001 requires reauth" in found["logs"]
+    assert len(errors) >= 3
+    assert "sync-001" in found["messages"]
+    assert "cred-sf-001" in found["documents"]
+    assert "castiel:" in found["redis"]
+    assert "reauth_required" in found["events"]
+    assert len(secrets) > 15
+    leaks = [
+        (place, secret[:4] + "…") for place, text in found.items() for secret in secrets if secret in text
+    ]
+    assert leaks == []
+
+
+async def _run(app: InProcess, errors: list[BaseException], messages: list[str]) -> None:
+    """What a day brings: records pulled, tokens refreshed, deliveries taken and refused, a secret rotated."""
+    services = app.services
+    async with app.control() as control:
+        await plant(services, control)
+        await control.policy(rotate_refresh_tokens=True)
+        for sample in OTHERS:
+            async with app.control(sample.integration_id) as other:
+                await plant(services, other, sample)
+        await make_due(services)
+        await services.scheduler.run()
+        for message in await app.take("sync-inbound", 1, wait=10):
+            messages.append(message.body.decode() + repr(message))
+            await services.inbound_messages.handle(message)
+        await control.expire_access_tokens()
+        connection = await services.stores.connections.get(TENANT, SALESFORCE.connection_id)
+        await services.integrations.adapter(connection).check()
+        audit = await services.token_refresher.run()
+        assert (audit.failed, audit.successful >= 2) == (0, True)
+        for sample in OTHERS:
+            await services.credentials.refresh_oauth_token(sample.tenant, sample.credential_id)
+        messages.append(repr(audit))
+        record = (await control.records("Contact", limit=1))[0]
+        await _deliver(services, record["Id"], await webhook_secret(services))
+        await _deliver(services, record["Id"], "a-wrong-webhook-secret")
+        messages.extend(await _peek(services, "sync-outbound"))
+        key = NewCredential(
+            "key-1", TENANT, "notion", CredentialType.API_KEY, SecretStr("made-up-api-key-for-leaks-1")
+        )
+        await services.credentials.manage.store(key)
+        await services.credentials.manage.rotate(TENANT, "key-1", SecretStr("made-up-api-key-for-leaks-2"))
+        messages.append(repr(await services.credentials.manage.list(TENANT)))
+        messages.append(repr(await services.credentials.get_credential(TENANT, SALESFORCE.credential_id)))
+
+
+async def _fail(app: InProcess, errors: list[BaseException]) -> None:
+    """And what goes wrong: a broken secret, a dead grant, a strange consent, a vault that is away."""
+    services = app.services
+    async with app.control() as control:
+        begun = await services.authorization.begin(
+            await services.stores.connections.get(TENANT, SALESFORCE.connection_id), "http://127.0.0.1:9/cb"
+        )
+        errors.append(await _error(services.authorization.complete("bad-code", begun.state, begun.verifier)))
+        await control.revoke()
+        await control.expire_access_tokens()
+        connection = await services.stores.connections.get(TENANT, SALESFORCE.connection_id)
+        errors.append(await _error(services.integrations.adapter(connection).check()))
+        broken = '{"accessToken": {"made-up-broken-token-for-leaks": 1}}'
+        credential = await services.stores.credentials.get(TENANT, "key-1")
+        credential.type = CredentialType.OAUTH2
+        await services.stores.credentials.replace(credential)
+        await services.vault.set(credential.secret_name, broken)
+        services.credentials.reader.forget((TENANT, "key-1"))
+        errors.append(await _error(services.credentials.get_credential(TENANT, "key-1")))
+        await services.token_refresher.run()
+        settings = services.settings
+        trust = ssl.create_default_context(cafile=settings.key_vault_ca_file)
+        async with httpx.AsyncClient(verify=trust, trust_env=False) as vault:
+            await vault.post(f"{settings.key_vault_url}_faults", json={"status": 503, "count": 9})
+            errors.append(await _error(services.vault.get("credential-cred-sf-001")))
+            await vault.delete(f"{settings.key_vault_url}_faults")
+
+
+async def _error(work: Any) -> BaseException:
+    try:
+        await work
+    except CastielError as error:
+        return error
+    raise AssertionError("it should have failed")
+
+
+async def _deliver(services: Services, record_id: str, secret: str) -> None:
+    event = {
+        "deliveryId": f"d-{secret[:2]}",
+        "event": "contact.updated",
+        "entity": "Contact",
+        "id": record_id,
+    }
+    body = json.dumps(event).encode()
+    digest = hmac.digest(secret.encode(), body, hashlib.sha256).hex()
+    await services.webhook_receiver.handle(
+        WebhookRequest(SALESFORCE.registration_id, "events", {"x-salesforce-content-sha256": digest}, body)
+    )
+
+
+async def _secrets(services: Services) -> set[str]:
+    """Every secret in every version in the vault."""
+    client = services.clients.key_vault
+    names = [secret.name or "" async for secret in client.list_properties_of_secrets()]
+    versions = [
+        (name, version.version)
+        for name in names
+        async for version in client.list_properties_of_secret_versions(name)
+        if version.enabled
+    ]
+    texts = [(await client.get_secret(name, version)).value or "" for name, version in versions]
+    return {leaf for text in texts for leaf in _leaves(text) if len(leaf) >= 8}
+
+
+def _leaves(text: str) -> list[str]:
+    with contextlib.suppress(ValueError):
+        value = json.loads(text)
+        if isinstance(value, dict):
+            return [str(v) for k, v in value.items() if k not in OPEN and isinstance(v, str)]
+    return [text]
+
+
+async def _documents(services: Services) -> str:
+    database = services.clients.cosmos.get_database_client(services.settings.cosmos_database)
+    rows = [
+        json.dumps(row)
+        for name in CONTAINERS
+        async for row in database.get_container_client(name).query_items("SELECT * FROM c")
+    ]
+    return "\n".join(rows)
+
+
+async def _redis(services: Services) -> str:
+    """Every key with its value, whatever bytes they are."""
+    read: dict[bytes, Callable[[Redis, bytes], Any]] = {
+        b"string": lambda redis, key: redis.get(key),
+        b"hash": lambda redis, key: redis.hgetall(key),
+        b"zset": lambda redis, key: redis.zrange(key, 0, -1),
+        b"set": lambda redis, key: redis.smembers(key),
+        b"list": lambda redis, key: redis.lrange(key, 0, -1),
+        b"stream": lambda redis, key: redis.xrange(key),
+    }
+    async with Redis.from_url(services.settings.redis_url.get_secret_value()) as redis:
+        lines = [
+            f"{key!r} {await read[await redis.type(key)](redis, key)!r}" async for key in redis.scan_iter("*")
+        ]
+    return "\n".join(lines)
+
+
+async def _events(services: Services) -> str:
+    url = (services.settings.event_grid_topic_endpoint or "").replace("/api/events", "/_events")
+    async with httpx.AsyncClient(trust_env=False) as client:
+        return (await client.get(url)).text
+
+
+async def _peek(services: Services, queue: str) -> list[str]:
+    connection = services.settings.service_bus_connection_string
+    assert connection is not None
+    async with (
+        ServiceBusClient.from_connection_string(connection.get_secret_value()) as client,
+        client.get_queue_receiver(queue) as receiver,
+    ):
+        found = await receiver.peek_messages(max_message_count=100)
+    return [b"".join(message.body).decode() + repr(message.application_properties) for message in found]
