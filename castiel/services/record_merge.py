@@ -206,12 +206,10 @@ class RecordMerge:
 def is_known(context: PullContext, shard: Shard, record: ExternalRecord, content: str) -> bool:
     """Whether the record is, word for word, what the shard saw last: then there is nothing to convert or compare."""
     reference = context.reference(shard, record.external_id)
-    if reference is None or reference.deleted or shard.deleted or reference.content_hash != content:
+    if reference is None or reference.deleted or shard.deleted:
         return False
-    # What was pushed since replaced what was seen: the same content again is a change back.
-    return reference.pushed_at is None or (
-        reference.pulled_at is not None and reference.pulled_at > reference.pushed_at
-    )
+    # A push forgets the hash: what was seen before it is a change when it is seen again.
+    return reference.content_hash == content
 
 
 def is_stale(reference: ExternalReference, record: ExternalRecord) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime
 
 from castiel.errors import CacheUnavailable, LeaseHeld
@@ -50,6 +50,15 @@ class MemoryLeases:
         else:
             del self._until[name]
 
+    @asynccontextmanager
+    async def hold_many(self, names: Collection[str], *, seconds: float) -> AsyncIterator[dict[str, Lease]]:
+        async with AsyncExitStack() as stack:
+            held: dict[str, Lease] = {}
+            for name in names:
+                with suppress(LeaseHeld):
+                    held[name] = await stack.enter_async_context(self.hold(name, seconds=seconds))
+            yield held
+
     async def is_held(self, name: str) -> bool:
         return self._until.get(name, -1.0) > self._clock.monotonic()
 
@@ -77,6 +86,13 @@ class MemoryMarks:
             return False
         await self.put(key, value, seconds=seconds)
         return True
+
+    async def claim_many(self, keys: Collection[str], *, seconds: float) -> set[str]:
+        return {key for key in keys if await self.put_if_absent(key, "1", seconds=seconds)}
+
+    async def delete_many(self, keys: Collection[str]) -> None:
+        for key in keys:
+            await self.delete(key)
 
     async def delete(self, key: str) -> None:
         self.values.pop(key, None)
