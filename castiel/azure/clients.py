@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 from typing import Any
 
+import aiohttp
 from azure.core.credentials import AccessToken, AccessTokenInfo, AzureKeyCredential
+from azure.core.pipeline.transport import AioHttpTransport
 from azure.cosmos.aio import CosmosClient
 from azure.eventgrid.aio import EventGridPublisherClient
 from azure.identity.aio import DefaultAzureCredential
@@ -111,10 +114,22 @@ def _key_vault(settings: Settings, identity: Any) -> SecretClient:
         settings.key_vault_url,
         StaticCredential(settings.key_vault_static_token.get_secret_value()),
         verify_challenge_resource=False,
-        connection_verify=settings.key_vault_ca_file or True,
+        **({"transport": _trusting(settings.key_vault_ca_file)} if settings.key_vault_ca_file else {}),
         retry_total=2,
         retry_backoff_factor=0.2,
     )
+
+
+def _trusting(ca_file: str) -> AioHttpTransport:
+    """HTTP that trusts the emulator's certificate, by one TLS context for all calls.
+
+    ``connection_verify`` with a path makes the SDK build a context, and so a new connection, for each call.
+    """
+    connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=ca_file))
+    session = aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+    )
+    return AioHttpTransport(session=session)
 
 
 def _redis(settings: Settings) -> Redis:

@@ -15,6 +15,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from typing import TypeVar
 
 from castiel.adapters.http import HttpPool
 from castiel.adapters.registry import ProviderRegistry
@@ -50,6 +51,7 @@ logger = logging.getLogger(__name__)
 
 _Refresh = Callable[[HttpPool, Connection | None, OAuthClient, TokenSecret], Awaitable[TokenSecret]]
 
+T = TypeVar("T")
 Needed = Callable[[StoredToken], bool]
 """Asked of what is stored, once nobody else can change it: whether it still has to be refreshed."""
 
@@ -129,9 +131,16 @@ class TokenRefresh:
             raise ReauthRequired(f"credential {credential_id} waits for re-authorisation")
         if stored.credential.type is not CredentialType.OAUTH2:
             return await self._refuse(stored)
-        credential, interrupted = await self._open_attempt(stored.credential, leased=leased)
+        # What the call needs is read while the journal is written: neither waits for the other.
+        opened, client, connection = await asyncio.gather(
+            self._open_attempt(stored.credential, leased=leased),
+            self.reader.client_of(stored.credential),
+            self.connection_of(stored.credential),
+            return_exceptions=True,
+        )
+        credential, interrupted = _raised(opened)
         try:
-            token = await self._ask(stored, credential)
+            token = await self._ask(stored, _raised(client), _raised(connection))
         except ReauthRequired as error:
             newer = await self._newer(stored)
             if newer is not None:
@@ -143,12 +152,12 @@ class TokenRefresh:
             raise
         return await self.store(credential, stored.token.followed_by(token))
 
-    async def _ask(self, stored: StoredToken, credential: Credential) -> TokenSecret:
+    async def _ask(
+        self, stored: StoredToken, client: OAuthClient, connection: Connection | None
+    ) -> TokenSecret:
         """The provider's new pair; with the refresh token before the newest, once, when that one is refused."""
+        credential = stored.credential
         provider = self._providers.get(credential.integration_id)
-        client, connection = await asyncio.gather(
-            self.reader.client_of(credential), self.connection_of(credential)
-        )
         try:
             return await self._ask_with(provider.oauth.refresh, connection, client, stored.token)
         except ReauthRequired:
@@ -356,6 +365,12 @@ def secret_tags(credential: Credential) -> dict[str, str]:
         "credentialId": credential.id[:256],
         "type": credential.type.value,
     }
+
+
+def _raised(result: T | BaseException) -> T:
+    if isinstance(result, BaseException):
+        raise result
+    return result
 
 
 def _refreshable(token: TokenSecret) -> bool:
