@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -19,6 +21,7 @@ from castiel.services.sync_tasks import SyncTaskService
 logger = logging.getLogger(__name__)
 
 BATCH_SIZE = 100
+CLAIMS_AT_ONCE = 16
 
 
 @dataclass(slots=True)
@@ -54,6 +57,7 @@ class SyncScheduler:
         self._outbox = outbox
         self._clock = clock
         self._ttl = ttl
+        self._slots = asyncio.Semaphore(CLAIMS_AT_ONCE)
 
     async def run(self) -> SchedulerRun:
         """Repair, then queue, then sweep. A part that fails doesn't keep the others from running."""
@@ -88,35 +92,54 @@ class SyncScheduler:
         run.outbox_sent = await self._outbox.sweep()
 
     async def _queue_due(self, run: SchedulerRun) -> None:
+        """Claim what is due, some at a time, and send what is claimed in whole batches per queue."""
         run.disabled = await self._tasks.count_disabled()
-        batch: list[SyncTask] = []
-        async for task in self._tasks.due():
-            claimed = await self._tasks.claim(task)
-            if claimed is None:
-                continue
-            batch.append(claimed)
-            if len(batch) == BATCH_SIZE:
-                await self._send(batch, run)
-                batch = []
-        await self._send(batch, run)
+        waiting: dict[str, list[SyncTask]] = defaultdict(list)
+        try:
+            async for some in _chunks(self._tasks.due(), BATCH_SIZE):
+                # Whatever goes wrong, what was claimed is sent or given back below.
+                claimed = await asyncio.gather(*map(self._claim, some), return_exceptions=True)
+                for task in claimed:
+                    if isinstance(task, SyncTask):
+                        waiting[self._queues[task.sync_mode].name].append(task)
+                _raise_first(claimed)
+                for tasks in waiting.values():
+                    while len(tasks) >= BATCH_SIZE:
+                        await self._send(tasks, run)
+        finally:
+            outcomes = [await self._send_rest(tasks, run) for tasks in waiting.values()]
+        _raise_first(outcomes)
 
-    async def _send(self, batch: list[SyncTask], run: SchedulerRun) -> None:
-        by_queue: dict[str, tuple[Queue, list[SyncTask]]] = {}
-        for task in batch:
-            queue = self._queues[task.sync_mode]
-            by_queue.setdefault(queue.name, (queue, []))[1].append(task)
-        for queue, tasks in by_queue.values():
-            try:
-                await queue.send([self._message(task) for task in tasks])
-            except (QueueUnavailable, MessageTooLarge):
-                telemetry.count("sync_scheduler_failure", len(tasks))
-                run.failed += len(tasks)
-                # What was sent all the same names an execution that is no longer the task's: it will be dropped.
-                for task in tasks:
-                    await self._tasks.give_back(task)
-                raise
-            telemetry.count("sync_scheduler_success", len(tasks))
-            run.queued += len(tasks)
+    async def _claim(self, task: SyncTask) -> SyncTask | None:
+        async with self._slots:
+            return await self._tasks.claim(task)
+
+    async def _send_rest(self, tasks: list[SyncTask], run: SchedulerRun) -> CastielError | None:
+        """Send what is left for one queue. One queue's failure must not keep the other's tasks claimed."""
+        try:
+            while tasks:
+                await self._send(tasks, run)
+        except CastielError as error:
+            for task in tasks:
+                await self._tasks.give_back(task)
+            return error
+        return None
+
+    async def _send(self, tasks: list[SyncTask], run: SchedulerRun) -> None:
+        """Send the first batch of a queue's tasks, and take it off them."""
+        batch = tasks[:BATCH_SIZE]
+        del tasks[:BATCH_SIZE]
+        try:
+            await self._queues[batch[0].sync_mode].send([self._message(task) for task in batch])
+        except (QueueUnavailable, MessageTooLarge):
+            telemetry.count("sync_scheduler_failure", len(batch))
+            run.failed += len(batch)
+            # What was sent all the same names an execution that is no longer the task's: it will be dropped.
+            for task in batch:
+                await self._tasks.give_back(task)
+            raise
+        telemetry.count("sync_scheduler_success", len(batch))
+        run.queued += len(batch)
 
     def _message(self, task: SyncTask) -> QueueMessage:
         execution = task.execution_id or ""
@@ -131,3 +154,20 @@ class SyncScheduler:
             task_id=task.id,
         )
         return QueueMessage(f"task:{execution}", body.to_json_text(), execution, time_to_live=self._ttl)
+
+
+async def _chunks(tasks: AsyncIterator[SyncTask], size: int) -> AsyncIterator[list[SyncTask]]:
+    chunk: list[SyncTask] = []
+    async for task in tasks:
+        chunk.append(task)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _raise_first(outcomes: Iterable[object]) -> None:
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
