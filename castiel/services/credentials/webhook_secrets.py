@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 
 from pydantic import SecretStr
 
+from castiel import redaction
 from castiel.adapters.registry import ProviderRegistry
 from castiel.domain.credential_health import policy_of, rotation_of
 from castiel.domain.credentials import Credential, CredentialType
@@ -118,9 +119,9 @@ class SecretRotation:
         await update_registration(self._registrations, registration_id, lambda r: _accept(r, name, old))
         newest = await self._vault.get(name)
         if newest.version == overlap.previous_version:
-            newest = await self._vault.set(
-                name, generate_secret().get_secret_value(), tags=secret_tags(credential)
-            )
+            secret = generate_secret()
+            redaction.remember(secret)
+            newest = await self._vault.set(name, secret.get_secret_value(), tags=secret_tags(credential))
         now = self._clock.now()
         credential = await update(self._credentials, credential, lambda c: _has_new(c, newest.version, now))
         logger.info("webhook secret rotated", extra=_dimensions(credential))

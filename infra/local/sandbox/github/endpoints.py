@@ -11,6 +11,7 @@ from infra.local.sandbox.github import rendering
 from infra.local.sandbox.github.api import Call, Gate, answer
 from infra.local.sandbox.github.errors import ApiError, invalid, moved, not_found
 from infra.local.sandbox.github.fields import issue_fields, pull_fields
+from infra.local.sandbox.github.hooks import Hooks
 from infra.local.sandbox.github.listing import ItemList, link_header, page_number, page_size
 from infra.local.sandbox.github.showing import Showing
 from infra.local.sandbox.github.tokens import USER, Tokens
@@ -29,6 +30,7 @@ class Endpoints:
         self._showing = Showing(world)
         self._tokens = tokens
         self._gate = gate
+        self._hooks = Hooks(world.store)
 
     def routes(self) -> list[web.RouteDef]:
         gate = self._gate
@@ -50,6 +52,8 @@ class Endpoints:
             *self._of_repository("GET", "/pulls/{number:\\d+}", self._pull),
             *self._of_repository("PATCH", "/pulls/{number:\\d+}", self._edit_pull),
             *self._of_repository("GET", "/labels", self._labels),
+            *self._of_repository("POST", "/hooks", self._hooks.create),
+            *self._of_repository("PATCH", "/hooks/{hook:\\d+}/config", self._hooks.configure),
             *[
                 gate.route(method, "/{tail:.*}", self._nothing)
                 for method in ("GET", "POST", "PATCH", "DELETE")

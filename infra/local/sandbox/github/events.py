@@ -12,6 +12,7 @@ import uuid
 from typing import Any
 from urllib.parse import urlencode
 
+from infra.local.sandbox.github.hooks import hook_secret
 from infra.local.sandbox.github.showing import Showing
 from infra.local.sandbox.github.tokens import INSTALLATION_ID, USER
 from infra.local.sandbox.github.world import BOT, ISSUE, PULL_REQUEST, REPOSITORY, World
@@ -33,8 +34,8 @@ def build_event(options: JsonObject, world: World, record: Record | None) -> tup
     """Body and headers.
 
     Options: entity with id and operation (or GitHub's own action), or event (``ping``, ``installation``,
-    ``github_app_authorization``) with action; changes ({field: old value}), own (the app's bot did it), secret,
-    deliveryId, form (post it as a form).
+    ``github_app_authorization``) with action; changes ({field: old value}), own (the app's bot did it), secret
+    (or hookId: signed with that hook's), deliveryId, form (post it as a form).
     """
     event = options.get("event") or _EVENTS.get(options.get("entity", ""))
     if event is None:
@@ -57,8 +58,9 @@ def build_event(options: JsonObject, world: World, record: Record | None) -> tup
         "X-GitHub-Hook-Installation-Target-ID": "29310",
         "X-GitHub-Hook-Installation-Target-Type": "integration",
     }
-    if options.get("secret"):
-        key = str(options["secret"]).encode()
+    secret = options.get("secret") or hook_secret(world.store, options.get("hookId"))
+    if secret:
+        key = str(secret).encode()
         headers["X-Hub-Signature"] = f"sha1={hmac.new(key, body, hashlib.sha1).hexdigest()}"
         headers["X-Hub-Signature-256"] = f"sha256={hmac.new(key, body, hashlib.sha256).hexdigest()}"
     return body, headers
