@@ -6,12 +6,14 @@ import hashlib
 import hmac
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from castiel.domain.signatures import PRESETS, verify
 from infra.local.sandbox.app import SandboxServer
 from infra.local.sandbox.client import SandboxControl
 from infra.local.sandbox.notion.ids import BOT_ID, CONTACTS_ID, PERSON_ID, TASKS_ID
@@ -191,6 +193,7 @@ async def test_events_are_signed_with_the_verification_token(workspace: Workspac
     body = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
     digest = hmac.new(b"made-up", body, hashlib.sha256).hexdigest()
     assert sent["headers"]["X-Notion-Signature"] == f"sha256={digest}"
+    verify(PRESETS["notion"], sent["headers"], body, [b"made-up"], datetime.now(UTC))
 
     first = await workspace.control.send_event(nowhere, verification_token="made-up")
     assert first["event"] == {"verification_token": "made-up"}

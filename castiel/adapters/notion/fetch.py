@@ -154,6 +154,8 @@ def _advance(position: Position, body: Json, results: Sequence[Json]) -> tuple[P
     if not body.get("has_more") and not capped:
         return position.marked(), True
     if last is not None and last != first:
+        if position.since is not None and last <= position.since:
+            raise MalformedResponse("a query's results are not in the order asked for")
         return replace(position, since=last, start=None), False
     if not body.get("has_more"):
         raise ProviderRejected("more pages changed in one minute than a query can show")
