@@ -1,0 +1,369 @@
+"""What the services were promised of their stores, held against the stores in memory and those on Cosmos DB."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from azure.cosmos import PartitionKey
+from azure.cosmos.aio import DatabaseProxy
+
+from castiel.azure.cosmos_shards import CosmosShards
+from castiel.azure.cosmos_stores import CosmosConflicts, CosmosFailedRecords, CosmosTasks
+from castiel.domain.failures import FailedRecord
+from castiel.domain.messages import Operation
+from castiel.domain.parked import ParkedConflict
+from castiel.domain.shards import DERIVED, ExternalReference, OutboxEntry, Shard, ShardLink
+from castiel.domain.tasks import Priority, SyncMode, SyncTask, TaskStatus
+from castiel.errors import AlreadyExists, Conflict, NotFound
+from castiel.ports.stores import ConflictStore, FailedRecordStore, SaveOutcome, ShardStore, TaskStore
+from tests.support.fakes.records import MemoryConflicts, MemoryFailedRecords, MemoryShards, MemoryTasks
+
+NOON = datetime(2025, 12, 10, 12, 0, tzinfo=UTC)
+A_SECOND = timedelta(seconds=1)
+
+
+@dataclass(frozen=True)
+class Stores:
+    shards: ShardStore
+    tasks: TaskStore
+    conflicts: ConflictStore
+    failed: FailedRecordStore
+
+
+@pytest.fixture(params=["memory", pytest.param("cosmos", marks=pytest.mark.stack)])
+async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
+    if request.param == "memory":
+        yield Stores(MemoryShards(), MemoryTasks(), MemoryConflicts(), MemoryFailedRecords())
+        return
+    account = request.getfixturevalue("cosmos_account")
+    async with account.client() as client:
+        database = await client.create_database(f"stores-{id(request)}")
+        try:
+            yield await _on_cosmos(database)
+        finally:
+            await client.delete_database(database.id)
+
+
+async def _on_cosmos(database: DatabaseProxy) -> Stores:
+    async def container(name: str, *paths: str) -> Any:
+        key = (
+            PartitionKey(path=list(paths), kind="MultiHash")
+            if len(paths) > 1
+            else PartitionKey(path=paths[0])
+        )
+        return await database.create_container(name, partition_key=key)
+
+    return Stores(
+        CosmosShards(await container("shards", "/tenantId", "/shardType")),
+        CosmosTasks(await container("sync-tasks", "/tenantId")),
+        CosmosConflicts(await container("conflicts", "/tenantId")),
+        CosmosFailedRecords(await container("sync-results", "/tenantId", "/executedOn")),
+    )
+
+
+def shard(name: str, *, tenant: str = "acme", shard_type: str = "contact", **more: Any) -> Shard:
+    made = Shard(
+        id=f"{shard_type}-{name}",
+        tenant_id=tenant,
+        shard_type=shard_type,
+        created_at=NOON,
+        **{"updated_at": NOON, **more},
+    )
+    made.put_reference(
+        ExternalReference(integration_id="crm", connection_id="crm", entity="Person", external_id=name)
+    )
+    return made
+
+
+async def saved(stores: Stores, *shards: Shard) -> Sequence[Shard]:
+    by_partition: dict[tuple[str, str], list[Shard]] = {}
+    for each in shards:
+        by_partition.setdefault((each.tenant_id, each.shard_type), []).append(each)
+    for some in by_partition.values():
+        assert all(outcome.error is None for outcome in await stores.shards.save(some))
+    return shards
+
+
+def errors(outcomes: Sequence[SaveOutcome]) -> list[type | None]:
+    return [type(outcome.error) if outcome.error else None for outcome in outcomes]
+
+
+async def test_a_saved_shard_is_read_back_whole(stores: Stores) -> None:
+    [made] = await saved(stores, shard("1", fields={"name": "Ada", "deep": {"list": [1, None]}}))
+    found = await stores.shards.get("acme", "contact-1")
+    assert found == made
+    assert found.etag == made.etag is not None
+
+
+async def test_nothing_of_another_tenant_is_found(stores: Stores) -> None:
+    await saved(stores, shard("1", tenant="other", blocking_keys=["k"], links=[_link("account-1")]))
+    with pytest.raises(NotFound):
+        await stores.shards.get("acme", "contact-1")
+    assert await stores.shards.get_many("acme", ["contact-1"]) == []
+    assert await stores.shards.by_references("acme", "contact", ["crm|Person|1"]) == []
+    assert await stores.shards.by_blocking_keys("acme", "contact", ["k"], 10) == []
+    assert await stores.shards.linking_to("acme", "account-1", limit=10) == []
+    assert await stores.shards.count("acme") == 0
+
+
+async def test_one_conflict_does_not_spoil_the_others(stores: Stores) -> None:
+    one, two, three = await saved(stores, shard("1"), shard("2"), shard("3"))
+    elsewhere = await stores.shards.get("acme", two.id)
+    elsewhere.fields["by"] = "another"
+    await saved(stores, elsewhere)
+    for each in (one, two, three):
+        each.fields["by"] = "me"
+    outcomes = await stores.shards.save([one, two, shard("1"), three, shard("4")])
+    assert errors(outcomes) == [None, Conflict, AlreadyExists, None, None]
+    assert [outcome.shard.id for outcome in outcomes] == [
+        "contact-1",
+        "contact-2",
+        "contact-1",
+        "contact-3",
+        "contact-4",
+    ]
+    assert (await stores.shards.get("acme", two.id)).fields["by"] == "another"
+    assert (await stores.shards.get("acme", three.id)).fields["by"] == "me"
+
+
+async def test_the_new_etag_lets_the_next_write_through(stores: Stores) -> None:
+    [one] = await saved(stores, shard("1"))
+    one.fields["n"] = 1
+    await saved(stores, one)
+    one.fields["n"] = 2
+    await saved(stores, one)
+
+
+async def test_together_is_all_or_nothing(stores: Stores) -> None:
+    one, two = await saved(stores, shard("1"), shard("2"))
+    stale = await stores.shards.get("acme", two.id)
+    two.fields["n"] = 1
+    await saved(stores, two)
+    one.fields["n"] = stale.fields["n"] = 2
+    with pytest.raises(Conflict):
+        await stores.shards.save_together([one, stale])
+    assert "n" not in (await stores.shards.get("acme", one.id)).fields
+    await stores.shards.save_together([one, two])
+    one.fields["n"] = 3
+    await saved(stores, one)
+
+
+async def test_more_than_a_batch_is_saved(stores: Stores) -> None:
+    await saved(stores, *(shard(str(n)) for n in range(230)))
+    assert await stores.shards.count("acme", "contact") == 230
+
+
+async def test_a_batch_of_large_shards_is_split(stores: Stores) -> None:
+    await saved(stores, *(shard(str(n), fields={"text": "é" * 150_000}) for n in range(12)))
+    assert await stores.shards.count("acme", "contact") == 12
+
+
+async def test_shards_are_found_by_any_of_their_references(stores: Stores) -> None:
+    both = shard("1")
+    both.put_reference(
+        ExternalReference(integration_id="mail", connection_id="mail", entity="Person", external_id="a")
+    )
+    await saved(stores, both, shard("2"), shard("3"))
+    keys = ["crm|Person|1", "mail|Person|a", "crm|Person|3", "crm|Person|none"]
+    found = await stores.shards.by_references("acme", "contact", keys)
+    assert sorted(each.id for each in found) == ["contact-1", "contact-3"]
+
+
+async def test_two_hundred_references_at_once(stores: Stores) -> None:
+    await saved(stores, *(shard(str(n)) for n in range(220)))
+    found = await stores.shards.by_references("acme", "contact", [f"crm|Person|{n}" for n in range(220)])
+    assert len(found) == 220
+
+
+async def test_blocking_keys_find_live_shards_up_to_a_limit(stores: Stores) -> None:
+    await saved(
+        stores,
+        shard("1", blocking_keys=["a", "b"]),
+        shard("2", blocking_keys=["b"]),
+        shard("3", blocking_keys=["b"], deleted=True),
+        shard("4", blocking_keys=["c"]),
+    )
+    look = stores.shards.by_blocking_keys
+    found = await look("acme", "contact", ["a", "b"], 10)
+    assert sorted(found) == [("contact-1", "a"), ("contact-1", "b"), ("contact-2", "b")]
+    assert len(await look("acme", "contact", ["a", "b"], 2)) == 2
+    assert await look("acme", "account", ["a", "b"], 10) == []
+
+
+async def test_many_ids_of_several_types_are_read_at_once(stores: Stores) -> None:
+    await saved(stores, *(shard(str(n)) for n in range(130)), shard("1", shard_type="account"))
+    wanted = [f"contact-{n}" for n in range(130)] + ["account-1", "contact-none"]
+    found = await stores.shards.get_many("acme", wanted)
+    assert sorted(each.id for each in found) == sorted(wanted[:-1])
+
+
+def _link(shard_id: str) -> ShardLink:
+    return ShardLink(relation=DERIVED, shard_id=shard_id, shard_type="account")
+
+
+async def test_live_shards_that_link_to_another_are_told(stores: Stores) -> None:
+    await saved(
+        stores,
+        shard("1", links=[_link("account-1")]),
+        shard("2", links=[_link("account-2"), _link("account-1")]),
+        shard("3", links=[_link("account-1")], deleted=True),
+        shard("4", links=[ShardLink(relation="primary", shard_id="account-1", shard_type="account")]),
+    )
+    assert sorted(await stores.shards.linking_to("acme", "account-1", limit=10)) == ["contact-1", "contact-2"]
+    assert len(await stores.shards.linking_to("acme", "account-1", limit=1)) == 1
+
+
+async def test_old_outbox_markers_of_all_tenants_come_oldest_first(stores: Stores) -> None:
+    def waiting(name: str, since: datetime, tenant: str = "acme") -> Shard:
+        made = shard(name, tenant=tenant)
+        made.announce(
+            OutboxEntry(
+                id=name,
+                connection_id="mail",
+                integration_id="mail",
+                entity="Person",
+                operation=Operation.UPDATE,
+                correlation_id="x",
+                since=since,
+            )
+        )
+        return made
+
+    await saved(
+        stores,
+        waiting("2", NOON + A_SECOND, "other"),
+        waiting("1", NOON),
+        waiting("3", NOON + timedelta(minutes=5)),
+        shard("4"),
+    )
+    found = [each.id async for each in stores.shards.with_old_outbox(NOON + timedelta(minutes=1))]
+    assert found == ["contact-1", "contact-2"]
+
+
+async def test_changes_come_oldest_first(stores: Stores) -> None:
+    await saved(stores, *(shard(str(n), updated_at=NOON + n * A_SECOND) for n in (3, 1, 2)))
+    found = [each.id async for each in stores.shards.changed_since("acme", "contact", NOON + 2 * A_SECOND)]
+    assert found == ["contact-2", "contact-3"]
+    assert len([each async for each in stores.shards.changed_since("acme", "contact", None)]) == 3
+
+
+async def test_a_connections_live_shards_are_streamed(stores: Stores) -> None:
+    await saved(stores, *(shard(str(n)) for n in range(120)), shard("gone", deleted=True))
+    found = [each async for each in stores.shards.of_connection("acme", "contact", "crm", "Person")]
+    assert len(found) == 120
+    assert [e async for e in stores.shards.of_connection("acme", "contact", "crm", "Company")] == []
+
+
+def task(name: str, **more: Any) -> SyncTask:
+    return SyncTask(
+        id=name,
+        tenant_id="acme",
+        integration_id="crm",
+        connection_id="crm",
+        sync_mode=SyncMode.PULL,
+        **more,
+    )
+
+
+async def test_due_tasks_are_those_that_wait_or_whose_time_has_come(stores: Stores) -> None:
+    past, future = NOON - A_SECOND, NOON + A_SECOND
+    for each in (
+        task("pending"),
+        task("again", status=TaskStatus.COMPLETED, next_scheduled=past),
+        task("now", status=TaskStatus.FAILED, next_scheduled=NOON),
+        task("later", status=TaskStatus.COMPLETED, next_scheduled=future),
+        task("once", status=TaskStatus.COMPLETED),
+        task("queued", status=TaskStatus.QUEUED, next_scheduled=past),
+        task("busy", status=TaskStatus.PROCESSING, next_scheduled=past),
+        task("off", enabled=False),
+        task("urgent", priority=Priority.HIGH),
+    ):
+        await stores.tasks.create(each)
+    assert sorted([e.id async for e in stores.tasks.due(NOON, Priority.NORMAL)]) == [
+        "again",
+        "now",
+        "pending",
+    ]
+    assert [e.id async for e in stores.tasks.due(NOON, Priority.HIGH)] == ["urgent"]
+    assert sorted([e.id async for e in stores.tasks.unfinished()]) == ["busy", "queued"]
+    assert await stores.tasks.count_disabled_due(NOON) == 1
+
+
+async def test_only_one_of_two_claims_succeeds(stores: Stores) -> None:
+    await stores.tasks.create(task("t"))
+    copies = [await stores.tasks.get("acme", "t") for _ in range(5)]
+    for number, copy in enumerate(copies):
+        copy.queue(f"exec-{number}", NOON)
+    outcomes = await asyncio.gather(*map(stores.tasks.replace, copies), return_exceptions=True)
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Conflict"] * 4 + ["SyncTask"]
+
+
+async def test_the_due_are_streamed_while_claims_change_them(stores: Stores) -> None:
+    for start in range(0, 250, 50):
+        await asyncio.gather(*(stores.tasks.create(task(f"t{n}")) for n in range(start, start + 50)))
+    claimed = []
+    async for each in stores.tasks.due(NOON, Priority.NORMAL):
+        each.queue("exec", NOON)
+        claimed.append((await stores.tasks.replace(each)).id)
+    assert len(claimed) == len(set(claimed)) == 250
+
+
+def parked(name: str, **more: Any) -> ParkedConflict:
+    return ParkedConflict(
+        id=name,
+        tenant_id="acme",
+        shard_id="contact-1",
+        shard_type="contact",
+        integration_id="crm",
+        connection_id="crm",
+        entity="Person",
+        external_id="1",
+        detected_at=NOON,
+        **more,
+    )
+
+
+async def test_parking_again_replaces_and_deleting_again_is_fine(stores: Stores) -> None:
+    await stores.conflicts.put_many([parked(str(n), local=n) for n in range(20)])
+    await stores.conflicts.put(parked("3", local="new"))
+    assert (await stores.conflicts.get("acme", "3")).local == "new"
+    for _ in range(2):
+        await stores.conflicts.delete("acme", "3")
+    with pytest.raises(NotFound):
+        await stores.conflicts.get("acme", "3")
+    assert len([each async for each in stores.conflicts.of_tenant("acme")]) == 19
+    assert [each async for each in stores.conflicts.of_tenant("other")] == []
+
+
+def failed(name: str) -> FailedRecord:
+    return FailedRecord(
+        id=name,
+        tenant_id="acme",
+        integration_id="crm",
+        connection_id="crm",
+        entity="Person",
+        external_id=name,
+        fields={"name": "Ada"},
+        modified_at=NOON,
+        code="ConversionFailed",
+        message="lastName: is required",
+        executed_at=NOON,
+    )
+
+
+async def test_failed_records_are_kept_whole_until_deleted(stores: Stores) -> None:
+    await stores.failed.put_many([failed(str(n)) for n in range(20)])
+    await stores.failed.put_many([failed("3")])
+    found = {each.id: each async for each in stores.failed.of_tenant("acme")}
+    assert len(found) == 20
+    assert (found["3"].fields, found["3"].modified_at) == ({"name": "Ada"}, NOON)
+    await stores.failed.delete(found["3"])
+    assert len([each async for each in stores.failed.of_tenant("acme")]) == 19
+    await stores.failed.put_many([failed("4")])
+    with pytest.raises(Conflict):
+        await stores.failed.delete(found["4"])
