@@ -26,6 +26,7 @@ from castiel.services.credentials.management import NewCredential
 from infra.local.sample import SALESFORCE, TENANT, plant
 from infra.local.sandbox.client import SandboxControl
 from tests.support.app import InProcess, running_services, settings_for
+from tests.support.fakes.documents import MemoryCredentials
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -164,6 +165,43 @@ async def test_the_timer_refreshes_what_is_due_and_writes_its_audit(
         "salesforce",
         True,
     )
+
+
+async def test_the_fake_store_and_the_real_one_find_the_same_credentials(app: InProcess) -> None:
+    """What unit tests of TokenRefresher lean on."""
+    now = datetime(2025, 12, 10, 13, 0, tzinfo=UTC)
+    hour = timedelta(hours=1)
+    documents: list[dict[str, Any]] = [
+        {"expiry_time": now},
+        {"expiry_time": now + hour},
+        {"expiry_time": now - hour, "enabled": False},
+        {"expiry_time": now, "type": "apiKey", "warn_at": now},
+        {"refreshable": False},
+        {"refreshable": True, "last_refreshed_at": now - hour},
+        {"refreshable": True, "last_refreshed_at": now + hour},
+        {"type": "webhookSecret", "warn_at": now + hour},
+        {"type": "apiKey", "warn_at": now - hour, "enabled": False},
+        {},
+    ]
+    found: list[dict[str, set[str]]] = []
+    for store in (MemoryCredentials(), app.services.stores.credentials):
+        for number, fields in enumerate(documents):
+            base = {"id": f"find-{number}", "tenant_id": "find", "integration_id": "x", "secret_name": "x"}
+            await store.create(Credential.model_validate({**base, **fields}))
+        found.append(
+            {
+                "expiring": {c.id async for c in store.expiring(now) if c.tenant_id == "find"},
+                "unexpiring": {c.id async for c in store.unexpiring(now) if c.tenant_id == "find"},
+                "to_rotate": {c.id async for c in store.to_rotate(now) if c.tenant_id == "find"},
+                "of_tenant": {c.id async for c in store.of_tenant("find")},
+            }
+        )
+        async for credential in store.of_tenant("find"):
+            await store.delete(credential)
+    assert found[0] == found[1]
+    assert found[0]["expiring"] == {"find-0"}
+    assert found[0]["unexpiring"] == {"find-5", "find-9"}
+    assert found[0]["to_rotate"] == {"find-3"}
 
 
 async def test_what_is_left_comes_back_through_the_inbound_queue(app: InProcess, org: SandboxControl) -> None:
