@@ -44,7 +44,11 @@ test: $(READY) ## All tests, the local stack included
 providers: $(READY) ## Hold every provider to the common contract, and show the table
 	@exec $(BIN)/python -m tests.provider_table
 
-bench: $(READY) ## Measure (ONLY=name for one); the last line is one JSON object
+$(VENV)/.bench-ready: $(READY)
+	@$(BIN)/python -m pip install --quiet --editable ".[dev,bench]"
+	@touch $@
+
+bench: $(VENV)/.bench-ready ## Measure (ONLY=name for one); the last line is one JSON object
 	@exec $(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 format: $(READY) ## Format and mend what can be mended
