@@ -158,6 +158,9 @@ async def test_more_than_a_batch_is_saved(stores: Stores) -> None:
     assert await stores.shards.count("acme", "contact") == 230
 
 
+@pytest.mark.filterwarnings(
+    "ignore:Sending a large body:ResourceWarning"
+)  # the SDK's transport, of what it sends
 async def test_a_batch_of_large_shards_is_split(stores: Stores) -> None:
     await saved(stores, *(shard(str(n), fields={"text": "é" * 150_000}) for n in range(12)))
     assert await stores.shards.count("acme", "contact") == 12
