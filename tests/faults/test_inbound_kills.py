@@ -32,7 +32,7 @@ LATE = {"delayMs": 1500}
 
 @pytest.fixture
 async def app() -> AsyncIterator[Session]:
-    async with running_app(settings={"SYNC_LEASE_SECONDS": "3"}, lock=timedelta(seconds=5)) as running:
+    async with running_app(settings={"SYNC_LEASE_SECONDS": "2"}, lock=timedelta(seconds=2)) as running:
         async with running.control("salesforce") as control:
             await plant(running.services, control)
         yield running
