@@ -98,7 +98,7 @@ class ShardLink(Model):
 class Shard(Document):
     """A document of the ``shards`` container, in the partition (tenantId, shardType).
 
-    ``distinct_from`` are shards a person said it is no duplicate of. ``merged_into`` is the shard that a duplicate
+    ``keys_version`` says by which rules ``blocking_keys`` were made. ``distinct_from`` are shards a person said it is no duplicate of. ``merged_into`` is the shard that a duplicate
     became part of; the duplicate itself is deleted then.
     """
 
@@ -110,6 +110,7 @@ class Shard(Document):
     references: list[ExternalReference] = Field(default_factory=list)
     reference_keys: list[str] = Field(default_factory=list)
     blocking_keys: list[str] = Field(default_factory=list)
+    keys_version: str | None = None
     links: list[ShardLink] = Field(default_factory=list)
     outbox: list[OutboxEntry] = Field(default_factory=list)
     outbox_since: UtcSecond | None = None

@@ -113,7 +113,7 @@ class ConflictResolutionService:
         changed_here = not same(chosen, local)
         shard.set_fields({name: chosen} if changed_here else {}, LOCAL, self._clock.now(), correlation_id)
         audience = await self._union.audience(shard)
-        shard.blocking_keys = audience.keys(shard.fields)
+        audience.index(shard, [name])
         targets = [
             target
             for target in audience.targets

@@ -71,12 +71,13 @@ class Review:
 class Placement:
     """Where a newcomer belongs: ``shard_id`` is a stored shard's, another newcomer's or its own.
 
-    ``waits``: somebody else is creating what may be the same; ask again in a moment.
+    ``keys`` are its blocking keys. ``waits``: somebody else is creating what may be the same; ask again in a moment.
     """
 
     shard_id: str
     stored: Shard | None = None
     waits: bool = False
+    keys: Sequence[str] = ()
     reviews: list[Review] = field(default_factory=list)
 
 
@@ -195,7 +196,9 @@ def _match(
     keys: Sequence[Sequence[str]],
     candidates: Sequence[Shard],
 ) -> list[Placement]:
-    placements = [Placement(newcomer.shard_id) for newcomer in newcomers]
+    placements = [
+        Placement(newcomer.shard_id, keys=some) for newcomer, some in zip(newcomers, keys, strict=True)
+    ]
     # Who shares no key with anybody is nobody's duplicate: most records of a first load.
     sharing = Counter(key for some in keys for key in some)
     for candidate in candidates:
@@ -205,7 +208,7 @@ def _match(
         [newcomers[position].fields for position in likely],
         [candidate.fields for candidate in candidates],
         matcher,
-        [keys[position] for position in likely],
+        ([keys[position] for position in likely], [candidate.blocking_keys for candidate in candidates]),
     )
     for position, decision in zip(likely, decisions, strict=True):
         placement = placements[position]

@@ -97,7 +97,7 @@ class DerivedShards:
         shard.links = [*shard.links, *links]
         shard.set_fields(values, context.connection.id, now, context.execution_id)
         audience = context.derived[shard.shard_type]
-        shard.blocking_keys = audience.keys(shard.fields)
+        audience.index(shard, values if stored else None)
         if values or revived or stored is None:
             operation = Operation.UPDATE if stored else Operation.CREATE
             targets = audience.others(context.connection.id)

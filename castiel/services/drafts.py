@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from types import MappingProxyType
 
 from castiel.adapters.base import ExternalRecord
 from castiel.domain.conflicts import ConflictPolicy
 from castiel.domain.connections import Connection, EntitySync
 from castiel.domain.conversion import ConversionSchema, DerivedRecord
 from castiel.domain.hashing import content_hash
-from castiel.domain.matching import MatchRules, blocking_keys
+from castiel.domain.matching import MatchRules, blocking_keys, fields_read
 from castiel.domain.parked import ParkedConflict
 from castiel.domain.shards import ExternalReference, Shard, reference_key, shard_id_for
 from castiel.domain.tasks import Progress
 from castiel.services.deduplication import DuplicateSearch
+
+_NONE: Mapping[int, Sequence[str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,33 @@ class Audience:
         """The targets but the one a change came in through."""
         return [target for target in self.targets if target.id != connection_id]
 
-    def keys(self, fields: Mapping[str, Any]) -> list[str]:
-        """The blocking keys of a shard with these fields."""
-        return list(dict.fromkeys(key for rules in self.key_rules for key in blocking_keys(fields, rules)))
+    def index(
+        self, shard: Shard, changed: Collection[str] | None = None, known: Mapping[int, Sequence[str]] = _NONE
+    ) -> None:
+        """Bring the shard's blocking keys up to date after these fields (``None``: any) changed.
+
+        ``known``: keys of the shard's fields that were made already, by the ``id`` of their rules.
+        """
+        reads = self._reads
+        touched = changed is None or reads is None or not reads.isdisjoint(changed)
+        if not touched and shard.keys_version == self.version:
+            return
+        made = (
+            known[id(rules)] if id(rules) in known else blocking_keys(shard.fields, rules)
+            for rules in self.key_rules
+        )
+        shard.blocking_keys = list(dict.fromkeys(key for keys in made for key in keys))
+        shard.keys_version = self.version
+
+    @cached_property
+    def version(self) -> str:
+        """Stands for the rules: shards indexed by others are indexed anew."""
+        return content_hash({"rules": [rules.to_json() for rules in self.key_rules]})[:12]
+
+    @cached_property
+    def _reads(self) -> frozenset[str] | None:
+        reads = [fields_read(rules) for rules in self.key_rules]
+        return None if None in reads else frozenset().union(*filter(None, reads))
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ class LocalChanges:
         rules = await self._deduplication.key_rules(carriers, shard.shard_type)
         audience = Audience(self._outbox.takers(carriers, shard.shard_type), rules)
         if changed:
-            shard.blocking_keys = audience.keys(shard.fields)
+            audience.index(shard, changed)
         self._outbox.announce(shard, audience.targets, operation, changed, correlation_id)
 
     async def _saved(self, shard: Shard) -> bool:

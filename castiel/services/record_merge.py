@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from castiel.adapters.base import ExternalRecord
@@ -34,8 +33,14 @@ class RecordMerge:
         self._resolvers = resolvers
         self._clock = clock
 
-    def new(self, context: PullContext, record: ExternalRecord, fields: Mapping[str, Any]) -> Draft:
-        """A shard that the record makes."""
+    def new(
+        self,
+        context: PullContext,
+        record: ExternalRecord,
+        fields: Mapping[str, Any],
+        keys: Mapping[int, Sequence[str]],
+    ) -> Draft:
+        """A shard that the record makes. ``keys``: blocking keys that are known already, by their rules' ``id``."""
         now = self._clock.now()
         shard = Shard(
             id=context.shard_id(record.external_id),
@@ -45,7 +50,8 @@ class RecordMerge:
             updated_at=now,
             created_in=context.execution_id,
         )
-        self._set(context, shard, fields, record.modified_at or now)
+        shard.set_fields(fields, context.connection.id, record.modified_at or now, context.execution_id)
+        context.audience.index(shard, known=keys)
         shard.updated_at = now
         reference = _new_reference(context, record)
         reference.base = dict(fields)
@@ -71,7 +77,7 @@ class RecordMerge:
             and outcome.parked == reference.parked
             and not shard.deleted
             and not reference.deleted
-            and shard.blocking_keys == context.audience.keys(shard.fields)
+            and shard.keys_version == context.audience.version
         )
         if not unchanged:
             self._apply(context, draft, reference, record, outcome)
@@ -139,7 +145,8 @@ class RecordMerge:
         now, shard = self._clock.now(), draft.shard
         revived = shard.deleted
         changes = {name: outcome.fields.get(name) for name in outcome.changed_locally}
-        self._set(context, shard, changes, record.modified_at or now)
+        shard.set_fields(changes, context.connection.id, record.modified_at or now, context.execution_id)
+        context.audience.index(shard, changes)
         shard.updated_at, shard.updated_in = now, context.execution_id
         shard.deleted, shard.deleted_at = False, None
         reference.base, reference.parked = outcome.base, outcome.parked
@@ -163,10 +170,6 @@ class RecordMerge:
             for c in outcome.conflicts
             if not c.resolved
         ]
-
-    def _set(self, context: PullContext, shard: Shard, values: Mapping[str, Any], at: datetime) -> None:
-        shard.set_fields(values, context.connection.id, at, context.execution_id)
-        shard.blocking_keys = context.audience.keys(shard.fields)
 
     def _stamp(self, context: PullContext, reference: ExternalReference, record: ExternalRecord) -> None:
         reference.version = record.version

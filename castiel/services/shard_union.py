@@ -106,7 +106,7 @@ class ShardUnion:
             kept.kind = ShardKind.PRIMARY
         kept.distinct_from = list(dict.fromkeys([*kept.distinct_from, *gone.distinct_from]))
         kept.updated_at, kept.updated_in = now, correlation_id
-        kept.blocking_keys = audience.keys(kept.fields)
+        audience.index(kept)
         self._outbox.announce(
             kept, audience.targets, Operation.UPDATE, sorted(news | elsewhere), correlation_id
         )

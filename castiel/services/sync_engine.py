@@ -229,7 +229,8 @@ class BidirectionalSyncEngine:
                 batch.draft(placement.stored)
             draft = batch.drafts.get(placement.shard_id)
             if draft is None:
-                draft = self._records.new(context, record, newcomer.fields)
+                keys = {id(context.search.matcher.rules): placement.keys} if context.search else {}
+                draft = self._records.new(context, record, newcomer.fields, keys)
                 batch.drafts[draft.shard.id] = draft
             else:
                 self._records.adopt(context, draft, record, newcomer.fields)

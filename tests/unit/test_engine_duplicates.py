@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from castiel.domain.matching import Decision, Matcher, default_rules
+from castiel.domain.matching import Decision, Matcher, blocking_keys, default_rules
 from castiel.domain.messages import OutboundMessage
 from castiel.domain.parked import ParkedKind
 from castiel.errors import InvalidInput
@@ -177,7 +177,9 @@ async def test_a_worker_that_died_after_its_announcement_is_not_waited_for_for_e
     world = await two_systems()
     context = await world.context("crm")
     assert context.search is not None
-    await world.claims.claim(f"{TENANT}:contact", {"contact-dead": context.audience.keys(ADA)}, seconds=30)
+    await world.claims.claim(
+        f"{TENANT}:contact", {"contact-dead": blocking_keys(ADA, context.search.matcher.rules)}, seconds=30
+    )
     await world.pull("mail", person("a", **ADA))
     assert len(world.live()) == 1
 

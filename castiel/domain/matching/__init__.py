@@ -4,7 +4,7 @@
 ``find_duplicates`` and ``match_page`` many; ``merge`` makes one record of several.
 """
 
-from castiel.domain.matching.blocking import KEY_LENGTH, blocking_keys
+from castiel.domain.matching.blocking import KEY_LENGTH, blocking_keys, fields_read
 from castiel.domain.matching.company import company_rules, generic_rules
 from castiel.domain.matching.comparators import MatchFunction
 from castiel.domain.matching.defaults import default_rules
@@ -43,6 +43,7 @@ __all__ = [
     "blocking_keys",
     "company_rules",
     "default_rules",
+    "fields_read",
     "find_duplicates",
     "generic_rules",
     "match_page",

@@ -34,6 +34,13 @@ def blocking_keys(fields: Fields, rules: MatchRules) -> list[str]:
     return list(keys)[: rules.max_keys]
 
 
+def fields_read(rules: MatchRules) -> frozenset[str] | None:
+    """The fields that the keys are made from; ``None`` when an expression may read any."""
+    paths = [path for rule in rules.blocking for part in rule.parts for path in part.fields]
+    paths += [derived.source for derived in rules.derive]
+    return frozenset(paths) if all(path.isidentifier() for path in paths) else None
+
+
 def _keys_of(fields: Fields, rule: BlockingRule, known: _Known) -> list[str]:
     alternatives = []
     for part in rule.parts:

@@ -68,17 +68,16 @@ def match_page(
     page: Sequence[Fields],
     candidates: Sequence[Fields],
     matcher: Matcher,
-    keys: Sequence[Sequence[str]] | None = None,
+    keys: tuple[Sequence[Sequence[str]], Sequence[Sequence[str]]] | None = None,
 ) -> list[PageDecision]:
     """One decision per record of the page. Existing records are never merged with each other here.
 
     ``candidates``: the existing records that share a blocking key with the page; the order given decides between
-    equals, so give the oldest first. ``keys``: the blocking keys of the page's records, where they are known already.
+    equals, so give the oldest first. ``keys``: the blocking keys of the page's records and of the candidates, where they are known
+    already.
     """
     everything = [*candidates, *page]
-    all_keys = None
-    if keys is not None:
-        all_keys = [*(blocking_keys(fields, matcher.rules) for fields in candidates), *keys]
+    all_keys = None if keys is None else [*keys[1], *keys[0]]
     duplicates, results = _resolve(everything, len(candidates), matcher, all_keys)
     group_of = {member: group for group in duplicates.groups for member in group}
     possible: defaultdict[int, list[FoundPair]] = defaultdict(list)
