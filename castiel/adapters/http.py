@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urljoin
@@ -30,6 +31,9 @@ from castiel.errors import (
 
 MAX_RESPONSE_BYTES = 32 * 1024 * 1024
 MAX_REDIRECTS = 3
+CHECKED_SECONDS = 30.0
+"""For how long a name's addresses are taken to be what they were."""
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 Params = Mapping[str, str | int | float | bool | None] | list[tuple[str, str | int | float | bool | None]]
 
@@ -63,10 +67,14 @@ class HttpPool:
         max_connections: int = 100,
         max_response_bytes: int = MAX_RESPONSE_BYTES,
         verify: ssl.SSLContext | None = None,
+        resolve: Resolve | None = None,
     ) -> None:
+        """``resolve``: the addresses of a host name; the machine's own resolver unless given."""
         self.policy = policy
         self._total = total
         self._max_bytes = max_response_bytes
+        self._resolve = resolve or _addresses
+        self._checked: dict[str, float] = {}
         self._options: dict[str, Any] = {
             "timeout": httpx.Timeout(timeout, connect=min(10.0, timeout)),
             "limits": httpx.Limits(
@@ -148,6 +156,7 @@ class HttpPool:
     ) -> HttpReply:
         for _ in range(MAX_REDIRECTS + 1):
             self.policy.check(str(request.url))
+            await self._check_name(request.url)
             response = await client.send(request, stream=True, auth=auth or httpx.USE_CLIENT_DEFAULT)
             try:
                 self._check_peer(request, response)
@@ -161,6 +170,20 @@ class HttpPool:
                 raise ProviderRejected("redirected to another host", status=response.status_code)
             request = client.build_request(request.method, target, headers=_end_to_end(request.headers))
         raise ProviderUnavailable("redirected too often")
+
+    async def _check_name(self, url: httpx.URL) -> None:
+        """Refuse a name that leads to a private address, before the token is sent anywhere."""
+        origin = origin_of(str(url))
+        now = asyncio.get_running_loop().time()
+        if origin in self.policy.trusted_origins or self._checked.get(origin, 0.0) > now:
+            return
+        try:
+            found = await self._resolve(url.host, url.port or 443)
+        except OSError:
+            raise ProviderUnavailable("the host's name can't be resolved") from None
+        for address in found:
+            self.policy.check_resolved(str(url), address)
+        self._checked[origin] = now + CHECKED_SECONDS
 
     def _check_peer(self, request: httpx.Request, response: httpx.Response) -> None:
         stream = response.extensions.get("network_stream")
@@ -177,6 +200,11 @@ class HttpPool:
                 raise MalformedResponse(f"the answer is larger than {self._max_bytes} bytes")
             chunks.append(chunk)
         return b"".join(chunks)
+
+
+async def _addresses(host: str, port: int) -> Sequence[str]:
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(address[4][0]) for address in found]
 
 
 def _lost(what: str, repeatable: bool) -> ProviderError:
