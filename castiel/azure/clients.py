@@ -17,6 +17,7 @@ from azure.servicebus.aio import ServiceBusClient
 from redis.asyncio import Redis
 
 from castiel.azure import cosmos_client, redis_client
+from castiel.errors import ConfigurationError
 from castiel.settings import Settings
 
 STATIC_TOKEN_LIFETIME = 4_102_444_800
@@ -125,7 +126,13 @@ def _trusting(ca_file: str) -> AioHttpTransport:
 
     ``connection_verify`` with a path makes the SDK build a context, and so a new connection, for each call.
     """
-    connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=ca_file))
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise ConfigurationError(
+            f"KEY_VAULT_CA_FILE: {ca_file} can't be used ({error.strerror or 'no certificate'})"
+        ) from error
+    connector = aiohttp.TCPConnector(ssl=context)
     session = aiohttp.ClientSession(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
     )

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from castiel import telemetry
 from castiel.domain.messages import SyncMessage
-from castiel.domain.tasks import SyncMode, SyncTask
+from castiel.domain.tasks import SyncMode, SyncTask, TaskStatus
 from castiel.errors import CastielError, MessageTooLarge, QueueUnavailable
 from castiel.ports.clock import Clock
 from castiel.ports.messaging import Queue, QueueMessage
@@ -84,6 +84,19 @@ class SyncScheduler:
         if failures:
             raise failures[0]
         return run
+
+    async def run_now(self, task: SyncTask) -> str | None:
+        """Queue one task whether it is due or not. Returns its execution's id, or ``None`` when one is under way.
+
+        Raises :class:`~castiel.errors.QueueUnavailable`; the task is then as if nothing had happened.
+        """
+        if task.status in (TaskStatus.QUEUED, TaskStatus.PROCESSING):
+            return None
+        claimed = await self._claim(task)
+        if claimed is None:
+            return None
+        await self._send([claimed], SchedulerRun())
+        return claimed.execution_id
 
     async def _repair(self, run: SchedulerRun) -> None:
         run.repaired = await self._tasks.repair()

@@ -1,0 +1,152 @@
+"""Tables for people, JSON for programs; nothing secret and no control characters in either."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from castiel.domain.model import Model, format_utc
+from castiel.redaction import MASK, redact
+
+PIPE_WIDTH = 220
+"""Columns of a table that goes into a file or a pipe."""
+SECRET_NAMES = frozenset(
+    {
+        "accesstoken",
+        "refreshtoken",
+        "clientsecret",
+        "privatekey",
+        "password",
+        "assertion",
+        "codeverifier",
+        "apikey",
+        "authorization",
+        "secret",
+        "token",
+    }
+)
+"""Names whose text is masked wherever it turns up: a message's body may hold whatever a provider sent."""
+
+
+class Output:
+    """Where a command's answer goes: ``stdout``, as JSON alone when ``as_json``; remarks go to ``stderr``."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+        self.people = _console(stderr=False)
+        self.remarks = _console(stderr=True)
+
+    def rows(self, rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, empty: str) -> None:
+        """A list: a table of these columns, or a JSON array of whole objects."""
+        listed = [plain(row) for row in rows]
+        if self.as_json:
+            self.json(listed)
+            return
+        if not listed:
+            self.people.print(Text(empty))
+            return
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in listed:
+            table.add_row(*(cell(row.get(column)) for column in columns))
+        self.people.print(table)
+
+    def one(self, value: Mapping[str, Any] | Model) -> None:
+        """One object: its fields below each other, or JSON."""
+        shown = plain(value)
+        if self.as_json:
+            self.json(shown)
+            return
+        table = Table(box=None, show_header=False, pad_edge=False)
+        table.add_column(style="bold")
+        table.add_column(overflow="fold")
+        for name, each in shown.items():
+            table.add_row(Text(name), cell(each))
+        self.people.print(table)
+
+    def done(self, sentence: str, **facts: Any) -> None:
+        """What was done: a sentence, or the facts as JSON."""
+        if self.as_json:
+            self.json(plain(facts))
+        else:
+            self.people.print(Text(printable(sentence)))
+
+    def remark(self, sentence: str) -> None:
+        """Something a person should see, that is no answer."""
+        self.remarks.print(Text(printable(sentence)))
+
+    def json(self, value: Any, *, line: bool = False) -> None:
+        """JSON to stdout, readable or in one line."""
+        typer.echo(json.dumps(value, ensure_ascii=False, indent=None if line else 2))
+
+    def progress(self) -> Progress:
+        """Shown on a terminal only, on stderr."""
+        return Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            TextColumn("{task.completed}"),
+            TimeElapsedColumn(),
+            console=self.remarks,
+            transient=True,
+            disable=not sys.stderr.isatty(),
+        )
+
+
+def _console(*, stderr: bool) -> Console:
+    terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    return Console(
+        stderr=stderr, width=None if terminal else PIPE_WIDTH, highlight=False, soft_wrap=not terminal
+    )
+
+
+def plain(value: Any) -> Any:
+    """JSON values with their secrets masked."""
+    if isinstance(value, Model):
+        value = value.to_json()
+    if isinstance(value, Mapping):
+        return {
+            str(name): MASK if isinstance(each, str) and _is_secret(str(name)) else plain(each)
+            for name, each in value.items()
+        }
+    if isinstance(value, str) and not isinstance(value, Enum):
+        return redact(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime):
+        return format_utc(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(each) for each in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return redact(str(value))
+
+
+def _is_secret(name: str) -> bool:
+    return name.replace("_", "").replace("-", "").lower() in SECRET_NAMES
+
+
+def cell(value: Any) -> Text:
+    """A table's cell: records' values are text, never markup or commands to the terminal."""
+    if value is None:
+        return Text("–", style="dim")
+    if isinstance(value, bool):
+        return Text("yes" if value else "no")
+    if isinstance(value, dict | list):
+        return Text(printable(json.dumps(value, ensure_ascii=False)))
+    return Text(printable(str(value)))
+
+
+def printable(text: str) -> str:
+    """Without what a terminal would obey."""
+    return "".join(each if each.isprintable() or each == "\n" else "�" for each in text)

@@ -1,0 +1,40 @@
+"""What people type, as values."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from castiel.cli.exits import UsageProblem
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def duration(text: str) -> timedelta:
+    """``90s``, ``15m``, ``24h``, ``7d``. Raises :class:`UsageProblem`."""
+    found = re.fullmatch(r"(\d{1,6})([smhd])", text.strip())
+    if found is None:
+        raise UsageProblem(f"{text!r} is no duration: write 90s, 15m, 24h or 7d")
+    return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+
+
+def pairs(texts: Sequence[str]) -> dict[str, Any]:
+    """``name=value`` arguments; a value that reads as JSON is that, else it is text."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UsageProblem(f"{text!r}: write name=value")
+        found[name] = json_or_text(value)
+    return found
+
+
+def json_or_text(text: str) -> Any:
+    """JSON where it is JSON; a word needs no quotes."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
