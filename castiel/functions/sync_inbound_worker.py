@@ -111,7 +111,10 @@ class SyncInboundWorker:
                 await self._retry_or_raise(received, error)
 
     async def _retry_or_raise(self, received: ReceivedMessage, error: CastielError) -> None:
-        """What failed outside of an execution: our own stores, mostly."""
+        """What failed outside of an execution: our own stores, mostly. A limit of our own is no failed try."""
+        if isinstance(error, RateLimited):
+            await self._put_back(received, error.retry_after or 1.0, received.attempt, error.code)
+            return
         decision = self._retries.decide(error, received.attempt)
         if not isinstance(decision, RetryIn):
             raise error

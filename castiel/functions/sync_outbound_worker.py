@@ -13,7 +13,7 @@ from castiel import telemetry
 from castiel.domain.messages import OutboundMessage, OutboundSource, SyncMessage, parse_outbound
 from castiel.domain.pushing import newest_per_shard
 from castiel.domain.results import PushResult
-from castiel.domain.retry import RetryIn
+from castiel.domain.retry import MAX_DELAY_SECONDS, RetryIn
 from castiel.errors import CastielError, InvalidMessage, LeaseHeld, RateLimited
 from castiel.ports.clock import Clock
 from castiel.ports.messaging import Queue, QueueMessage, ReceivedMessage
@@ -24,9 +24,6 @@ from castiel.services.refetch import RefetchService
 from castiel.services.retries import Retries, message_json
 
 logger = logging.getLogger(__name__)
-
-MAX_PUT_BACKS_IN_COMPANY = 5
-"""How often an unreadable message is set apart from its batch before it is raised all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +126,7 @@ class SyncOutboundWorker:
             await self._push_tasks.run(message)
         except CastielError as error:
             if not self._try_again(received, error, batch):
-                raise
+                await self._push_tasks.give_up(message, received, error)
 
     def _settle(self, change: _Change, outcome: Pushed, duration: float, batch: _Batch) -> None:
         error = outcome.error
@@ -163,9 +160,9 @@ class SyncOutboundWorker:
     ) -> None:
         """A batch is completed or abandoned as a whole: what can't be read must not take the others with it."""
         logger.error("message can't be read: %s", error, extra={"deliveryCount": received.delivery_count})
-        if alone or received.attempt >= MAX_PUT_BACKS_IN_COMPANY:
+        if alone:
             raise error
-        delay, attempt = 2.0**received.attempt, received.attempt + 1
+        delay, attempt = min(MAX_DELAY_SECONDS, 2.0**received.attempt), received.attempt + 1
         batch.copies.append(
             self._retries.delayed(self._queue, received, delay=delay, attempt=attempt, reason=error.code)
         )

@@ -12,7 +12,7 @@ from datetime import timedelta
 from castiel import telemetry
 from castiel.domain.messages import SyncMessage
 from castiel.domain.tasks import SyncMode, SyncTask, TaskStatus
-from castiel.errors import CastielError, MessageTooLarge, QueueUnavailable
+from castiel.errors import CastielError
 from castiel.ports.clock import Clock
 from castiel.ports.messaging import Queue, QueueMessage
 from castiel.services.outbox import Outbox
@@ -144,7 +144,7 @@ class SyncScheduler:
         del tasks[:BATCH_SIZE]
         try:
             await self._queues[batch[0].sync_mode].send([self._message(task) for task in batch])
-        except (QueueUnavailable, MessageTooLarge):
+        except CastielError:
             telemetry.count("sync_scheduler_failure", len(batch))
             run.failed += len(batch)
             # What was sent all the same names an execution that is no longer the task's: it will be dropped.

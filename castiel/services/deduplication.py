@@ -82,7 +82,7 @@ class Placement:
 
 
 class DeduplicationService:
-    """Finds the shards that new records are duplicates of. See docs/adr/ for two workers meeting the same record."""
+    """Finds the shards that new records are duplicates of. For two workers meeting the same record see docs/adr/0006."""
 
     def __init__(
         self,

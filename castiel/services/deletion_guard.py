@@ -34,7 +34,7 @@ class _ForgottenError(Exception):
 
 
 class DeletionGuard:
-    """Remembers what a full pass sees, and deletes the rest after it. See docs/adr/0006-…."""
+    """Remembers what a full pass sees, and deletes the rest after it. See docs/adr/0007-what-a-full-pass-has-seen.md."""
 
     def __init__(
         self,

@@ -63,7 +63,8 @@ class Outbox:
             if entity is None:
                 continue
             reference = shard.reference(connection.id, entity.entity)
-            if operation is Operation.DELETE and (reference is None or reference.deleted):
+            # Without a reference a create may be under way: the push decides, by the shard's state.
+            if operation is Operation.DELETE and reference is not None and reference.deleted:
                 continue
             if operation is not Operation.DELETE and reference is None:
                 operation_here = Operation.CREATE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,10 +17,12 @@ from castiel.errors import (
     ConfigurationError,
     ConversionFailed,
     LeaseHeld,
+    LeaseLost,
     NotFound,
     ProviderUnavailable,
+    RecordNotFound,
 )
-from castiel.ports.coordination import Leases, Marks
+from castiel.ports.coordination import Lease, Leases, Marks
 from castiel.ports.stores import ConnectionStore, ShardStore
 from castiel.services.conversion import ConversionSchemaService
 from castiel.services.integrations import Integrations
@@ -84,13 +86,13 @@ class PushService:
         try:
             work = await self._prepare(messages[0], tries)
             outcomes = work.outcomes
-            names = {_lease_name(message): message for message in messages}
+            names = {_lease_name(message.tenant_id, message.entity_id): message for message in messages}
             async with self._leases.hold_many(names, seconds=LEASE_SECONDS) as held:
                 for name, message in names.items():
                     if name not in held:
                         busy = LeaseHeld(retry_after=LEASE_SECONDS / 20)
                         outcomes[message.entity_id] = Pushed(message.operation, message.external_id, busy)
-                await self._push_held(work, [names[name] for name in held])
+                await self._push_held(work, [names[name] for name in held], held)
         except CastielError as error:
             for message in messages:
                 outcomes.setdefault(message.entity_id, Pushed(message.operation, message.external_id, error))
@@ -107,7 +109,9 @@ class PushService:
         schema = await self._schemas.schema_for(connection, entity)
         return _Push(connection, entity, schema, self._integrations.adapter(connection), tries)
 
-    async def _push_held(self, work: _Push, messages: Sequence[OutboundMessage]) -> None:
+    async def _push_held(
+        self, work: _Push, messages: Sequence[OutboundMessage], held: Mapping[str, Lease]
+    ) -> None:
         found = await self._shards.get_many(work.connection.tenant_id, [m.entity_id for m in messages])
         shards = {shard.id: shard for shard in found}
         plans: list[PushPlan] = []
@@ -120,7 +124,7 @@ class PushService:
                 plans.append(plan_push(shard, work.connection.id, work.entity.entity, work.schema))
         plans = await self._complete_updates(work, plans)
         for operation in (Operation.CREATE, Operation.UPDATE, Operation.DELETE):
-            await self._carry_out(work, [plan for plan in plans if plan.operation is operation])
+            await self._carry_out(work, [plan for plan in plans if plan.operation is operation], held)
 
     async def _complete_updates(self, work: _Push, plans: Sequence[PushPlan]) -> list[PushPlan]:
         """Compare updates with what is outside now, in one call: the local side wins, and that it had to is kept."""
@@ -132,7 +136,12 @@ class PushService:
                 completed.append(plan)
                 continue
             record = current.get(plan.reference.external_id)
-            if record is None or record.deleted:
+            if record is None:
+                # Not there for this account, which is no proof that it was deleted: never make a second one.
+                missing = RecordNotFound("the record can't be seen at the provider")
+                work.outcomes[plan.shard.id] = _pushed(plan, PushOutcome(plan.shard.id, error=missing))
+                continue
+            if record.deleted:
                 # It was deleted outside; the change here is newer than what we knew, so the record is made again.
                 completed.append(plan_create(plan.shard, work.schema))
                 continue
@@ -145,26 +154,35 @@ class PushService:
             completed.append(plan)
         return completed
 
-    async def _carry_out(self, work: _Push, plans: Sequence[PushPlan]) -> None:
+    async def _carry_out(self, work: _Push, plans: Sequence[PushPlan], held: Mapping[str, Lease]) -> None:
         """The provider calls of one operation, and what they came to, remembered in one go."""
-        todo: list[tuple[PushPlan, PushRecord]] = []
-        begun = await self._begin_creates(work, plans)
+        ready: list[tuple[PushPlan, dict[str, Any]]] = []
         for plan in plans:
             if plan.nothing_to_do:
                 work.outcomes[plan.shard.id] = _pushed(plan, None)
-                continue
-            try:
-                todo.append((plan, _record(work, plan, began_before=plan.shard.id not in begun)))
-            except ConversionFailed as error:
-                work.outcomes[plan.shard.id] = _pushed(plan, PushOutcome(plan.shard.id, error=error))
-        if not todo:
+            elif held[_lease_name(work.connection.tenant_id, plan.shard.id)].lost:
+                lost = PushOutcome(plan.shard.id, error=LeaseLost())
+                work.outcomes[plan.shard.id] = _pushed(plan, lost)
+            else:
+                try:
+                    ready.append((plan, _fields(work, plan)))
+                except ConversionFailed as error:
+                    work.outcomes[plan.shard.id] = _pushed(plan, PushOutcome(plan.shard.id, error=error))
+        if not ready:
             return
+        begun = await self._begin_creates(work, [plan for plan, _ in ready])
+        todo = [
+            (plan, _record(work, plan, fields, began_before=plan.shard.id not in begun))
+            for plan, fields in ready
+        ]
         outcomes = await _call(work, [record for _, record in todo])
         done = [(plan, outcome) for (plan, _), outcome in zip(todo, outcomes, strict=True)]
         errors = await self._recorder.remember(
             work.connection, work.entity, [(plan, outcome) for plan, outcome in done if outcome.ok]
         )
-        await self._end_creates(work, [plan for plan, outcome in done if _settled(plan, outcome, errors)])
+        await self._end_creates(
+            work, [plan for plan, outcome in done if _settled(plan, outcome, errors, begun)]
+        )
         for plan, outcome in done:
             unsaved = errors.get(plan.shard.id)
             if unsaved is not None:
@@ -186,19 +204,25 @@ class PushService:
         await self._marks.delete_many([_create_key(work, plan) for plan in plans])
 
 
-def _lease_name(message: OutboundMessage) -> str:
-    return f"shard:{message.tenant_id}:{message.entity_id}"
+def _lease_name(tenant_id: str, shard_id: str) -> str:
+    return f"shard:{tenant_id}:{shard_id}"
 
 
 def _create_key(work: _Push, plan: PushPlan) -> str:
     return f"create:{work.connection.tenant_id}:{work.connection.id}:{work.entity.entity}:{plan.shard.id}"
 
 
-def _settled(plan: PushPlan, outcome: PushOutcome, errors: Mapping[str, CastielError]) -> bool:
-    """Whether a create's mark may go: its record is known, or certainly was not made."""
+def _settled(
+    plan: PushPlan, outcome: PushOutcome, errors: Mapping[str, CastielError], begun: Collection[str]
+) -> bool:
+    """Whether a create's mark may go: its record is known, or certainly was not made.
+
+    A refusal says so only of a first try. Where the mark was there before, what was refused may have been the look
+    for the record of an earlier try.
+    """
     if plan.operation is not Operation.CREATE or plan.shard.id in errors:
         return False
-    return not isinstance(outcome.error, ProviderUnavailable)
+    return outcome.ok or (plan.shard.id in begun and not isinstance(outcome.error, ProviderUnavailable))
 
 
 async def _call(work: _Push, records: Sequence[PushRecord]) -> list[PushOutcome]:
@@ -210,13 +234,15 @@ async def _call(work: _Push, records: Sequence[PushRecord]) -> list[PushOutcome]
         return [PushOutcome(record.key, error=error) for record in records]
 
 
-def _record(work: _Push, plan: PushPlan, *, began_before: bool) -> PushRecord:
+def _fields(work: _Push, plan: PushPlan) -> dict[str, Any]:
     if plan.operation is Operation.DELETE:
-        fields: dict[str, Any] = {}
-    elif plan.operation is Operation.CREATE:
-        fields = to_external(work.schema, plan.values)
-    else:
-        fields = to_external(work.schema, plan.shard.fields, only=plan.values.keys())
+        return {}
+    if plan.operation is Operation.CREATE:
+        return to_external(work.schema, plan.values)
+    return to_external(work.schema, plan.shard.fields, only=plan.values.keys())
+
+
+def _record(work: _Push, plan: PushPlan, fields: dict[str, Any], *, began_before: bool) -> PushRecord:
     creating = plan.operation is Operation.CREATE
     return PushRecord(
         key=plan.shard.id,

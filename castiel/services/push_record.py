@@ -10,7 +10,7 @@ from castiel.domain.hashing import content_hash
 from castiel.domain.messages import Operation
 from castiel.domain.pushing import PushPlan
 from castiel.domain.shards import ExternalReference, Shard
-from castiel.errors import CastielError, Conflict
+from castiel.errors import CastielError, Conflict, NotFound
 from castiel.ports.clock import Clock
 from castiel.ports.coordination import Marks
 from castiel.ports.stores import ShardStore
@@ -50,6 +50,9 @@ class PushRecorder:
                 if isinstance(saved.error, CastielError) and saved.shard.id not in again:
                     errors[saved.shard.id] = saved.error
             fresh = await self._shards.get_many(connection.tenant_id, again) if again else []
+            errors |= {
+                shard_id: NotFound("no such shard") for shard_id in again - {shard.id for shard in fresh}
+            }
             todo = {shard.id: (shard, *todo[shard.id][1:]) for shard in fresh}
         return errors | {shard_id: Conflict("the shard keeps changing under us") for shard_id in todo}
 

@@ -10,10 +10,13 @@ from castiel.domain.model import format_utc
 from castiel.domain.results import SyncResult, SyncStatus
 from castiel.domain.shards import Shard
 from castiel.domain.tasks import EntityCheckpoint, Progress, SyncTask
+from castiel.errors import CastielError, NotFound
 from castiel.ports.clock import Clock
 from castiel.ports.coordination import Leases
+from castiel.ports.messaging import ReceivedMessage
 from castiel.ports.stores import ConnectionStore, ResultStore, ShardStore
 from castiel.services.outbox import Outbox
+from castiel.services.retries import message_json
 from castiel.services.sync_tasks import SyncTaskService, connection_lease
 
 logger = logging.getLogger(__name__)
@@ -81,8 +84,13 @@ class PushTaskService:
             return task
         newest = page[-1].updated_at
         marked = [shard for shard in page if self._mark(shard, connection, entity, correlation_id)]
-        saved = [outcome.shard for outcome in await self._shards.save(marked) if outcome.error is None]
+        outcomes = await self._shards.save(marked)
+        saved = [outcome.shard for outcome in outcomes if outcome.error is None]
         await self._outbox.send(saved)
+        failed = next((o.error for o in outcomes if o.error is not None), None)
+        if failed is not None:
+            # The message is put back, and the checkpoint stays: these shards are looked at again.
+            raise failed
         done = Progress(records_processed=len(saved), records_updated=len(saved), pages=1)
         checkpoint = EntityCheckpoint(cursor={"updatedAt": format_utc(newest)}, full_pass_started_at=newest)
         return await self._tasks.checkpoint(task, f"push:{entity.entity}", checkpoint, done)
@@ -104,7 +112,19 @@ class PushTaskService:
             self._outbox.announce(shard, [connection], operation, changed, correlation_id)
         return tell and bool(shard.outbox)
 
-    async def _finish(self, task: SyncTask) -> None:
+    async def give_up(self, message: SyncMessage, received: ReceivedMessage, error: CastielError) -> None:
+        """``→ failed``, with the message itself in the result, unless another execution has taken its place."""
+        logger.error("push task failed: %s", error, extra={"taskId": message.task_id})
+        try:
+            task = await self._tasks.current(message)
+        except NotFound:
+            return
+        if task is not None:
+            await self._finish(task, received, error)
+
+    async def _finish(
+        self, task: SyncTask, received: ReceivedMessage | None = None, error: CastielError | None = None
+    ) -> None:
         progress = task.progress or Progress()
         started = task.started_at or self._clock.now()
         result = SyncResult(
@@ -114,11 +134,15 @@ class PushTaskService:
             connection_id=task.connection_id,
             task_id=task.id,
             correlation_id=task.execution_id,
-            status=SyncStatus.SUCCESS,
+            status=SyncStatus.FAILED if error else SyncStatus.SUCCESS,
+            error_code=error.code if error else None,
+            error_message=str(error) if error else None,
+            retryable=error.retryable if error else None,
+            given_up_message=message_json(received) if received else None,
             records_processed=progress.records_processed,
             records_updated=progress.records_updated,
             duration=max(0, int((self._clock.now() - started).total_seconds() * 1000)),
             executed_at=started,
         )
         await self._results.put(result)
-        await self._tasks.finish(task, result.id)
+        await self._tasks.finish(task, result.id, error, received.attempt if received else 0)

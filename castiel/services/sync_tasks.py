@@ -109,6 +109,11 @@ class SyncTaskService:
             # Whoever changed it did so a moment ago: look again.
             return await self.begin(message, fence)
 
+    async def current(self, message: SyncMessage) -> SyncTask | None:
+        """The message's task while its execution is the task's. Raises :class:`NotFound`."""
+        task = await self._tasks.get(message.tenant_id, message.task_id or "")
+        return task if task.execution_id == message.correlation_id else None
+
     async def checkpoint(
         self, task: SyncTask, entity: str, checkpoint: EntityCheckpoint, done: Progress
     ) -> SyncTask:

@@ -11,10 +11,12 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import httpx
 from rich.console import Console
 from rich.table import Table
 
 from castiel.domain.tasks import TaskStatus
+from castiel.errors import CastielError
 from infra.local import steps
 from infra.local.process import ServerFailedError
 from infra.local.sample import SALESFORCE, TENANT, plant
@@ -78,7 +80,7 @@ class Demo:
         self._console.print(f"[bold cyan]{self._number}.[/] {title} … ", end="")
         try:
             outcome = await work
-        except StepFailedError as error:
+        except (StepFailedError, ServerFailedError, CastielError, httpx.HTTPError) as error:
             self._console.print("[red]failed[/]")
             raise StepFailedError(f"step {self._number} ({title}): {error}") from error
         self._console.print("[green]done[/]")

@@ -150,7 +150,9 @@ async def test_an_incremental_pass_shows_an_edit(case: ProviderCase) -> None:
         cursor = await found.cursor()
         edited = known[3].external_id
         await case.edit(found.sandbox.control, edited, "edited")
-        changed = {record.external_id: record for record in await found.all(cursor=cursor)}
+        shown = await found.all(cursor=cursor)
+        assert [record.external_id for record in shown].count(edited) == 1
+        changed = {record.external_id: record for record in shown}
         assert changed[edited].fields[case.text_field] == "edited"
 
 

@@ -37,6 +37,7 @@ from castiel.errors import (
     AuthenticationFailed,
     CastielError,
     CircuitOpen,
+    OutcomeUnknown,
     ProviderRateLimited,
     ProviderRejected,
     RateLimited,
@@ -44,7 +45,7 @@ from castiel.errors import (
     RecordNotFound,
 )
 
-LOOK_FOR_MARKERS = timedelta(days=1)
+LOOK_FOR_MARKERS = timedelta(days=7)
 """How far back a create whose answer was lost is looked for: longer than its message is tried again."""
 
 _STOPS = (ProviderRateLimited, RateLimited, CircuitOpen, AuthenticationFailed, ReauthRequired)
@@ -112,7 +113,11 @@ class Writer:
         made = await self._mutate("POST", path, body, "create")
         if state is not None:
             # GitHub opens what it creates; another state takes a second write.
-            made = await self._mutate("PATCH", f"{path}/{number_of(made)}", state, "update")
+            try:
+                made = await self._mutate("PATCH", f"{path}/{number_of(made)}", state, "update")
+            except CastielError as error:
+                # The record is there, whatever the second write met: a retry has to look for it.
+                raise OutcomeUnknown("the record was made, its state was not set") from error
         return _outcome(entity, record, repository, made)
 
     async def _update(self, entity: str, item: ItemId, record: PushRecord) -> PushOutcome:

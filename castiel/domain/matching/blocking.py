@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import islice, product
 
-from castiel.domain.matching.rules import BlockingRule, KeyPart, MatchRules
-from castiel.domain.matching.values import Fields, normalise, texts, with_derived
+from castiel.domain.matching.normalisers import NORMALISERS
+from castiel.domain.matching.rules import KeyPart, MatchRules
+from castiel.domain.matching.values import Fields, texts, with_derived
 
 KEY_LENGTH = 24
 """No key is longer, in characters."""
 
 _HASH_BYTES = 7
 _MAX_VALUES = 8
-
-_Known = dict[tuple[object, ...], list[str]]
-"""What a record's parts came to: rules share most of theirs."""
 
 
 def blocking_keys(fields: Fields, rules: MatchRules) -> list[str]:
@@ -24,13 +25,24 @@ def blocking_keys(fields: Fields, rules: MatchRules) -> list[str]:
     A key is its rule's name and a hash: short, uniform, and free of personal data in query logs. Earlier rules
     come first where there are too many.
     """
+    plan = _plan_of(rules)
     complete = with_derived(fields, rules.derive)
-    known: _Known = {}
+    values: list[Sequence[str] | None] = [None] * len(plan.parts)
     keys: dict[str, None] = {}
-    for rule in rules.blocking:
-        keys.update(dict.fromkeys(_keys_of(complete, rule, known)))
-        if len(keys) >= rules.max_keys:
-            break
+    for name, parts, max_keys in plan.rules:
+        alternatives = []
+        for index in parts:
+            found = values[index]
+            if found is None:
+                found = values[index] = plan.parts[index].values(complete)
+            if not found:
+                break
+            alternatives.append(found)
+        else:
+            for combination in islice(product(*alternatives), max_keys):
+                keys[_key(name, combination)] = None
+            if len(keys) >= rules.max_keys:
+                break
     return list(keys)[: rules.max_keys]
 
 
@@ -41,32 +53,65 @@ def fields_read(rules: MatchRules) -> frozenset[str] | None:
     return frozenset(paths) if all(path.isidentifier() for path in paths) else None
 
 
-def _keys_of(fields: Fields, rule: BlockingRule, known: _Known) -> list[str]:
-    alternatives = []
-    for part in rule.parts:
-        identity = (*part.fields, None, *part.functions, part.together)
-        values = known.get(identity)
-        if values is None:
-            values = known[identity] = _values_of(fields, part)
-        if not values:
-            return []
-        alternatives.append(values)
-    return [_key(rule.name, combination) for combination in islice(product(*alternatives), rule.max_keys)]
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A key's part, its functions looked up."""
+
+    fields: tuple[str, ...]
+    functions: tuple[Callable[[str], str], ...]
+    together: bool
+
+    def values(self, fields: Fields) -> Sequence[str]:
+        if not self.together:
+            found = {self._normalised(value) for value in islice(texts(fields, self.fields), _MAX_VALUES)}
+            found.discard("")
+            return sorted(found)
+        codes = []
+        for path in self.fields:
+            code = next((c for value in texts(fields, (path,)) if (c := self._normalised(value))), "")
+            if not code:
+                return ()
+            codes.append(code)
+        return (" ".join(sorted(codes)),)
+
+    def _normalised(self, value: str) -> str:
+        for function in self.functions:
+            value = function(value)
+        return value
 
 
-def _values_of(fields: Fields, part: KeyPart) -> list[str]:
-    if not part.together:
-        values = (
-            normalise(value, part.functions) for value in islice(texts(fields, part.fields), _MAX_VALUES)
-        )
-        return sorted(set(filter(None, values)))
-    codes = []
-    for path in part.fields:
-        code = next((c for v in texts(fields, (path,)) if (c := normalise(v, part.functions))), "")
-        if not code:
-            return []
-        codes.append(code)
-    return [" ".join(sorted(codes))]
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Each part once, however many rules share it; the rules by name, their parts' positions and most keys."""
+
+    parts: tuple[_Part, ...]
+    rules: tuple[tuple[str, tuple[int, ...], int], ...]
+
+
+def _plan_of(rules: MatchRules) -> _Plan:
+    """The rules' plan, kept as long as the rules live."""
+    kept = _plans.get(id(rules))
+    if kept is not None and kept[0]() is rules:
+        return kept[1]
+    key, plan = id(rules), _make_plan(rules)
+    _plans[key] = weakref.ref(rules, lambda _: _plans.pop(key, None)), plan
+    return plan
+
+
+_plans: dict[int, tuple[weakref.ref[MatchRules], _Plan]] = {}
+
+
+def _make_plan(rules: MatchRules) -> _Plan:
+    positions: dict[_Part, int] = {}
+    named = []
+    for rule in rules.blocking:
+        parts = tuple(positions.setdefault(_part(part), len(positions)) for part in rule.parts)
+        named.append((rule.name, parts, rule.max_keys))
+    return _Plan(tuple(positions), tuple(named))
+
+
+def _part(part: KeyPart) -> _Part:
+    return _Part(tuple(part.fields), tuple(NORMALISERS[name] for name in part.functions), part.together)
 
 
 def _key(name: str, parts: tuple[str, ...]) -> str:

@@ -43,6 +43,8 @@ _MIN_PHONE_DIGITS = 6
 def text(value: str) -> str:
     """Lower case, without accents and punctuation, single spaces."""
     folded = value.casefold() if value.isascii() else _fold(value)
+    if folded.isalnum():  # one word, as most names are
+        return folded
     return " ".join(_NOT_WORD.sub(" ", _APOSTROPHES.sub("", folded)).split())
 
 
