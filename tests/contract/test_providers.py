@@ -200,12 +200,17 @@ async def test_a_create_that_is_repeated_makes_one_record(case: ProviderCase) ->
         assert await case.live(found.sandbox.control) == before + 1
 
 
-async def test_a_create_whose_answer_was_lost_is_found_again(case: ProviderCase) -> None:
+@pytest.mark.parametrize(
+    "fault",
+    [{"kind": "drop_after"}, {"kind": "status", "status": 503, "processed": True}],
+    ids=["dropped", "503"],
+)
+async def test_a_create_whose_answer_was_lost_is_found_again(
+    case: ProviderCase, fault: dict[str, Any]
+) -> None:
     async with account(case) as found:
         before = await case.live(found.sandbox.control)
-        await found.sandbox.control.fault(
-            "drop_after", method="(POST|PATCH|PUT)", path=case.write_calls, times=1
-        )
+        await found.sandbox.control.fault(**fault, method="(POST|PATCH|PUT)", path=case.write_calls, times=1)
         try:
             error = (await found.push_one(create(case, "Lost"))).error
         except ProviderUnavailable as caught:
