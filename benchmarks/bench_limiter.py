@@ -51,7 +51,7 @@ Decide = Callable[[], Awaitable[bool]]
 class NoLimitsOfTheirOwn:
     """No tenant has overrides."""
 
-    async def get(self, tenant_id: str) -> TenantLimits | None:
+    async def get(self, _: str) -> TenantLimits | None:
         return None
 
     async def put(self, limits: TenantLimits) -> TenantLimits:
@@ -61,7 +61,7 @@ class NoLimitsOfTheirOwn:
 class Nobody:
     """Listens to no event."""
 
-    async def publish(self, event: Event) -> None:
+    async def publish(self, _: Event) -> None:
         return None
 
 

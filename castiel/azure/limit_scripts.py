@@ -84,16 +84,19 @@ local function until_room(w, excess)
 end
 """
 
-# KEYS: the windows, the provider's state (if ARGV[3] is 1), the line's keys from the most urgent on.
-# ARGV: cost, number of windows, 1 if there is a provider, the milliseconds a probe has, the work that waits ('':
-#       none does), the line's capacity, which of the line's keys is ours (0: no line), the limits.
-# Answers: wait, level, reason, remaining, now, used, limit, 1 if it waits in the line or 2 if that is full, suspect.
+# KEYS: the windows, the provider's state (if there is one), the line's keys from the most urgent on.
+# ARGV: numbers in one text (cost, how many windows, 1 if there is a provider, the milliseconds a probe has, the line's
+# capacity, which of its keys is ours or 0 without a line, the limits) and the work that waits ('': none does).
+# Answers in one text: wait, level, reason, remaining, now, used, limit, 1 if it waits in the line or 2 if that is
+# full, 1 if the provider failed lately. Texts, because a client takes longer over each argument than Lua does.
 _DECIDE = """
-local cost, count = tonumber(ARGV[1]), tonumber(ARGV[2])
-local provider = ARGV[3] == '1' and KEYS[count + 1]
+local given = {}
+for number in ARGV[1]:gmatch('%d+') do given[#given + 1] = tonumber(number) end
+local cost, count, probe, capacity, rank = given[1], given[2], given[4], given[5], given[6]
+local work = ARGV[2]
+local provider = given[3] == 1 and KEYS[count + 1]
 local first_line = count + (provider and 2 or 1)
-local rank = tonumber(ARGV[7])
-local wait, level, reason = 0, 0, ''
+local wait, level, reason = 0, 0, '-'
 local multiplier, suspect, tripped = 1, 0, false
 
 if provider then
@@ -109,15 +112,15 @@ if provider then
   end
 end
 
-local urgent = 0
-for i = 1, rank - 1 do
+local urgent, anybody_waits = 0, rank > 0 and redis.call('EXISTS', unpack(KEYS, first_line)) > 0
+for i = 1, anybody_waits and rank - 1 or 0 do
   urgent = urgent + redis.call('ZCOUNT', KEYS[first_line + i - 1], now, now + GRACE)
 end
 
 local windows, limits = {}, {}
 local fullest, remaining = 1, nil
 for i = 1, count do
-  local w, limit = load(KEYS[i]), tonumber(ARGV[7 + i])
+  local w, limit = load(KEYS[i]), given[6 + i]
   if i == 1 then limit = math.max(1, math.floor(limit * multiplier)) end
   windows[i], limits[i] = w, limit
   local used = w.total + cost
@@ -137,13 +140,13 @@ end
 local line = 0
 if wait <= 0 then
   for i = 1, count do add(windows[i], cost) end
-  if tripped then redis.call('HSET', provider, 'probe_until', now + tonumber(ARGV[4])) end
-  if rank > 0 and ARGV[5] ~= '' then redis.call('ZREM', KEYS[first_line + rank - 1], ARGV[5]) end
+  if tripped then redis.call('HSET', provider, 'probe_until', now + probe) end
+  if anybody_waits and work ~= '' then redis.call('ZREM', KEYS[first_line + rank - 1], work) end
   local w = windows[fullest]
-  return {0, fullest, '', remaining, now, w.total + cost, limits[fullest], 0, suspect}
+  return table.concat({0, fullest, '-', remaining, now, w.total + cost, limits[fullest], 0, suspect}, ' ')
 end
 
-if rank > 0 and ARGV[5] ~= '' and reason ~= 'circuit' then
+if rank > 0 and work ~= '' and reason ~= 'circuit' then
   local ahead, total, place = 0, 0, false
   for i = first_line, #KEYS do
     redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', '(' .. now)
@@ -151,21 +154,21 @@ if rank > 0 and ARGV[5] ~= '' and reason ~= 'circuit' then
     total = total + length
     if i < first_line + rank - 1 then ahead = ahead + length end
     if i == first_line + rank - 1 then
-      place = redis.call('ZRANK', KEYS[i], ARGV[5])
+      place = redis.call('ZRANK', KEYS[i], work)
       ahead = ahead + (place or length)
     end
   end
-  if not place and total >= tonumber(ARGV[6]) then
+  if not place and total >= capacity then
     line = 2
   else
     line = 1
     wait = math.min(math.floor(wait + ahead * 60000 / limits[1]), math.max(wait, LONGEST))
-    redis.call('ZADD', KEYS[first_line + rank - 1], now + wait + GRACE, ARGV[5])
+    redis.call('ZADD', KEYS[first_line + rank - 1], now + wait + GRACE, work)
     local life = redis.call('PTTL', KEYS[first_line + rank - 1])
     if life < wait + GRACE then redis.call('PEXPIRE', KEYS[first_line + rank - 1], wait + GRACE) end
   end
 end
-return {wait, level, reason, 0, now, windows[level].total, limits[level], line, suspect}
+return table.concat({wait, level, reason, 0, now, windows[level].total, limits[level], line, suspect}, ' ')
 """
 
 # KEYS: windows. ARGV: what each is to count on top, whatever its limit.

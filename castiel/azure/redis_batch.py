@@ -1,96 +1,151 @@
-"""One script, asked for by many tasks at once: what piles up while a batch is on its way goes out as the next one."""
+"""Scripts asked for by many tasks at once: what piles up while a batch is on its way goes out as the next one."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from castiel.azure.redis_client import guarded
 from castiel.errors import CacheUnavailable
 
 MAX_BATCH = 128
+HELD_SECONDS = 1.0
+"""A connection is given back to its pool after this long, where it is checked, and its credential renewed."""
 
-_Call = tuple[Sequence[str], Sequence[str | int], "asyncio.Future[Any]"]
+
+@dataclass(frozen=True)
+class LuaScript:
+    """A script and the name Redis knows it by."""
+
+    text: str
+    sha: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sha", hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest())
+
+
+@dataclass(eq=False)
+class _Call:
+    script: LuaScript
+    command: tuple[str | int, ...]
+    future: asyncio.Future[Any]
 
 
 class ScriptBatches:
-    """Runs of one Lua script. ``timeout``: seconds that a batch may take, connecting included."""
+    """Runs Lua scripts on one connection. ``timeout``: seconds that a batch may take, connecting included."""
 
-    def __init__(self, redis: Redis, script: str, *, timeout: float) -> None:
-        self._redis = redis
-        self._script = redis.register_script(script)
+    def __init__(self, redis: Redis, *, timeout: float) -> None:
+        self._pool = redis.connection_pool
         self._timeout = timeout
         self._waiting: deque[_Call] = deque()
+        self._busy = False
         self._sending: asyncio.Task[None] | None = None
+        self._held: AbstractConnection | None = None
+        self._held_until = 0.0
 
-    async def run(self, keys: Sequence[str], args: Sequence[str | int]) -> Any:
+    async def run(self, script: LuaScript, keys: Sequence[str], args: Sequence[str | int]) -> Any:
         """One run. Raises :class:`CacheUnavailable`; whether it took effect is not known then."""
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append((keys, args, future))
-        if self._sending is None or self._sending.done():
-            self._sending = asyncio.create_task(self._send())
-        return await future
+        loop = asyncio.get_running_loop()
+        call = _Call(script, ("EVALSHA", script.sha, len(keys), *keys, *args), loop.create_future())
+        if self._busy:
+            self._waiting.append(call)
+            return await call.future
+        # Without anybody to share a batch with, there is no need for a task that sends it.
+        self._busy = True
+        try:
+            await self._send([call])
+        except BaseException:
+            if call.future.done():
+                call.future.exception()  # Heard, so that asyncio does not complain of it.
+            raise
+        finally:
+            self._busy = bool(self._waiting)
+            if self._waiting:
+                self._sending = asyncio.create_task(self._send_waiting())
+        return call.future.result()
 
-    async def _send(self) -> None:
-        while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
-            # Whoever gave up waiting must not consume any more.
-            batch = [call for call in batch if not call[2].done()]
-            try:
-                answers = await self._execute(batch) if batch else []
-            except CacheUnavailable as error:
-                self._refuse(batch, error)
+    async def _send_waiting(self) -> None:
+        try:
+            while self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
+                # Whoever gave up waiting must not consume any more.
+                await self._send([call for call in batch if not call.future.done()])
+        finally:
+            self._busy = False
+
+    async def _send(self, batch: list[_Call]) -> None:
+        """Give each call its answer; when there is none, refuse these and all who wait."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                answers = await self._execute(batch)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._refuse(batch, f"Redis: {type(error).__name__}")
+            return
+        except BaseException:
+            self._refuse(batch, "Redis: given up")
+            raise
+        for call, answer in zip(batch, answers, strict=True):
+            if call.future.done():
                 continue
-            for (_, _, future), answer in zip(batch, answers, strict=True):
-                if future.done():
-                    continue
-                if isinstance(answer, RedisError):
-                    future.set_exception(CacheUnavailable(f"Redis: {type(answer).__name__}"))
-                else:
-                    future.set_result(answer)
+            if isinstance(answer, ResponseError):
+                call.future.set_exception(CacheUnavailable(f"Redis: {type(answer).__name__}"))
+            else:
+                call.future.set_result(answer)
 
-    def _refuse(self, batch: list[_Call], error: CacheUnavailable) -> None:
+    def _refuse(self, batch: list[_Call], reason: str) -> None:
         """Those who came meanwhile would only wait for the same silence."""
-        for _, _, future in (*batch, *self._waiting):
-            if not future.done():
-                future.set_exception(CacheUnavailable(str(error)))
+        for call in (*batch, *self._waiting):
+            if not call.future.done():
+                call.future.set_exception(CacheUnavailable(reason))
         self._waiting.clear()
 
     async def _execute(self, batch: list[_Call]) -> list[Any]:
-        answers = await self._pipeline(batch)
+        answers = await self._exchange([call.command for call in batch])
         unknown = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
         if unknown:
             # Redis restarted, or another one took over: nothing of these ran.
-            await self._timed(self._redis.script_load(self._script.script))
-            for index, answer in zip(unknown, await self._pipeline([batch[i] for i in unknown]), strict=True):
+            scripts = {batch[i].script for i in unknown}
+            await self._exchange([("SCRIPT", "LOAD", script.text) for script in scripts])
+            for index, answer in zip(
+                unknown, await self._exchange([batch[i].command for i in unknown]), strict=True
+            ):
                 answers[index] = answer
         return answers
 
-    async def _pipeline(self, batch: list[_Call]) -> list[Any]:
-        sha = self._script.sha
-        if len(batch) == 1:
-            keys, args, _ = batch[0]
-            try:
-                call: Any = self._redis.evalsha(sha, len(keys), *keys, *args)
-                return [await self._timed(call)]
-            except CacheUnavailable as error:
-                if isinstance(error.__cause__, NoScriptError):
-                    return [error.__cause__]
-                raise
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for keys, args, _ in batch:
-                pipe.evalsha(sha, len(keys), *keys, *args)
-            answers: list[Any] = await self._timed(pipe.execute(raise_on_error=False))
-        return answers
+    async def _exchange(self, commands: Sequence[tuple[str | int, ...]]) -> list[Any]:
+        """Send all, then read all the answers; an error of one command is its answer."""
+        connection = await self._connection()
+        try:
+            await connection.send_packed_command(connection.pack_commands(commands))
+            return [await _answer(connection) for _ in commands]
+        except BaseException:
+            # What is still to come on it would be taken for other commands' answers.
+            self._held = None
+            await connection.disconnect(nowait=True)
+            await self._pool.release(connection)
+            raise
 
-    async def _timed(self, call: Any) -> Any:
-        async def in_time() -> Any:
-            async with asyncio.timeout(self._timeout):
-                return await call
+    async def _connection(self) -> AbstractConnection:
+        now = asyncio.get_running_loop().time()
+        if self._held is not None and now < self._held_until:
+            return self._held
+        if self._held is not None:
+            held, self._held = self._held, None
+            await self._pool.release(held)
+        connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        self._held, self._held_until = connection, now + HELD_SECONDS
+        return connection
 
-        return await guarded(in_time())
+
+async def _answer(connection: AbstractConnection) -> Any:
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error

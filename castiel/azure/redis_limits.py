@@ -11,7 +11,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from castiel.azure import limit_scripts as scripts
-from castiel.azure.redis_batch import ScriptBatches
+from castiel.azure.redis_batch import LuaScript, ScriptBatches
 from castiel.azure.redis_client import guarded
 from castiel.domain.limits import (
     WINDOW_SECONDS,
@@ -59,12 +59,13 @@ class RedisRateLimits:
         self._redis = redis
         self._breaker = breaker or BreakerPolicy()
         self._probe_ms = int(self._breaker.probe_seconds * 1000)
-        self._decide = ScriptBatches(redis, scripts.decide(clock), timeout=timeout)
-        self._charge = ScriptBatches(redis, scripts.charge(clock), timeout=timeout)
-        self._count = ScriptBatches(redis, scripts.count(clock), timeout=timeout)
-        self._observe = ScriptBatches(redis, scripts.observe(clock), timeout=timeout)
-        self._failed = ScriptBatches(redis, scripts.failed(clock), timeout=timeout)
-        self._succeeded = ScriptBatches(redis, scripts.succeeded(), timeout=timeout)
+        self._scripts = ScriptBatches(redis, timeout=timeout)
+        self._decide = LuaScript(scripts.decide(clock))
+        self._charge = LuaScript(scripts.charge(clock))
+        self._count = LuaScript(scripts.count(clock))
+        self._observe = LuaScript(scripts.observe(clock))
+        self._failed = LuaScript(scripts.failed(clock))
+        self._succeeded = LuaScript(scripts.succeeded())
 
     async def check(self, request: LimitRequest) -> LimitDecision:
         levels, line = request.levels, request.line
@@ -73,22 +74,18 @@ class RedisRateLimits:
             keys.append(_provider_key(request.provider))
         if line:
             keys += _line_keys(line.key)
-        args: list[str | int] = [
-            request.cost,
-            len(levels),
-            int(request.provider is not None),
-            self._probe_ms,
-            (line.work or "") if line else "",
-            line.capacity if line else 0,
-            _RANK[line.priority] if line else 0,
-            *[level.limit for level in levels],
-        ]
-        return _decision(request, await self._decide.run(keys, args))
+        limits = " ".join([str(level.limit) for level in levels])
+        numbers = (
+            f"{request.cost} {len(levels)} {int(request.provider is not None)} {self._probe_ms}"
+            f" {line.capacity if line else 0} {_RANK[line.priority] if line else 0} {limits}"
+        )
+        args = [numbers, (line.work or "") if line else ""]
+        return _decision(request, await self._scripts.run(self._decide, keys, args))
 
     async def charge(self, counts: Mapping[str, int]) -> None:
         # One key at a time: they may live in different slots of a cluster.
         await asyncio.gather(
-            *(self._charge.run([_window_key(key)], [count]) for key, count in counts.items())
+            *(self._scripts.run(self._charge, [_window_key(key)], [count]) for key, count in counts.items())
         )
 
     async def observe(self, key: str, quota: Quota) -> float:
@@ -103,19 +100,23 @@ class RedisRateLimits:
             closed_ms,
             closed_until,
         ]
-        return int(await self._observe.run([_provider_key(key)], args)) / 1000
+        return int(await self._scripts.run(self._observe, [_provider_key(key)], args)) / 1000
 
     async def failed(self, key: str) -> float | None:
         policy = self._breaker
         openings = [int(policy.open_for(times) * 1000) for times in range(16)]
-        open_ms, opened = await self._failed.run([_provider_key(key)], [policy.threshold, *openings])
+        open_ms, opened = await self._scripts.run(
+            self._failed, [_provider_key(key)], [policy.threshold, *openings]
+        )
         return int(open_ms) / 1000 if opened else None
 
     async def succeeded(self, key: str) -> None:
-        await self._succeeded.run([_provider_key(key)], [])
+        await self._scripts.run(self._succeeded, [_provider_key(key)], [])
 
     async def status(self, request: LimitRequest) -> LimitsStatus:
-        now, *counts = await self._count.run([_window_key(level.key) for level in request.levels], [])
+        now, *counts = await self._scripts.run(
+            self._count, [_window_key(level.key) for level in request.levels], []
+        )
         provider = await self._provider(request.provider, int(now)) if request.provider else ProviderStatus()
         multipliers = [provider.multiplier, *[1.0] * (len(request.levels) - 1)]
         return LimitsStatus(
@@ -154,8 +155,10 @@ async def _all_of(redis: Redis, commands: list[tuple[str, ...]]) -> list[Any]:
     return answers
 
 
-def _decision(request: LimitRequest, answer: list[Any]) -> LimitDecision:
-    wait, level, reason, remaining, now, used, limit, line, suspect = answer
+def _decision(request: LimitRequest, answer: str) -> LimitDecision:
+    fields = answer.split(" ")
+    reason = fields.pop(2)
+    wait, level, remaining, now, used, limit, line, suspect = map(int, fields)
     moment = datetime.fromtimestamp(now / 1000, UTC)
     key = request.levels[level - 1].key
     if not wait:

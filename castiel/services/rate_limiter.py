@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import quote
 
 from castiel import telemetry
@@ -212,6 +213,7 @@ def provider_key(connection: Connection) -> str:
     return f"{{{_part(connection.tenant_id)}}}:{parts}"
 
 
+@lru_cache(maxsize=4096)
 def _part(name: str) -> str:
     """A name that can't end its part of a key."""
     return quote(name, safe="")
