@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import ssl
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urljoin
@@ -16,6 +15,7 @@ from pydantic import SecretStr
 
 from castiel.adapters.errors_table import ErrorDetail, ErrorRule, classify
 from castiel.adapters.mutual_tls import ClientCertificate, client_context
+from castiel.adapters.pinned import PinnedBackend, PinnedTransport, Resolve, resolve_by_machine
 from castiel.adapters.retry_after import retry_after_seconds
 from castiel.adapters.urls import UrlPolicy, origin_of
 from castiel.domain.connections import Connection
@@ -31,9 +31,6 @@ from castiel.errors import (
 
 MAX_RESPONSE_BYTES = 32 * 1024 * 1024
 MAX_REDIRECTS = 3
-CHECKED_SECONDS = 30.0
-"""For how long a name's addresses are taken to be what they were."""
-Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 Params = Mapping[str, str | int | float | bool | None] | list[tuple[str, str | int | float | bool | None]]
 
@@ -73,20 +70,24 @@ class HttpPool:
         self.policy = policy
         self._total = total
         self._max_bytes = max_response_bytes
-        self._resolve = resolve or _addresses
-        self._checked: dict[str, float] = {}
+        self._backend = PinnedBackend(policy, resolve or resolve_by_machine)
+        self._limits = httpx.Limits(
+            max_connections=max_connections, max_keepalive_connections=max_connections // 2
+        )
         self._options: dict[str, Any] = {
             "timeout": httpx.Timeout(timeout, connect=min(10.0, timeout)),
-            "limits": httpx.Limits(
-                max_connections=max_connections, max_keepalive_connections=max_connections // 2
-            ),
             "follow_redirects": False,
             "trust_env": False,
             "headers": {"User-Agent": "castiel/1"},
         }
-        self._client = httpx.AsyncClient(**self._options, verify=verify or True)
+        self._client = self._open(verify or True)
         self._verify = verify
         self._certified: dict[ClientCertificate, httpx.AsyncClient] = {}
+
+    def _open(self, verify: ssl.SSLContext | bool) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            **self._options, transport=PinnedTransport(self._backend, self._limits, verify)
+        )
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -99,7 +100,7 @@ class HttpPool:
             return self._client
         if certificate not in self._certified:
             context = client_context(certificate, self._verify)
-            self._certified[certificate] = httpx.AsyncClient(**self._options, verify=context)
+            self._certified[certificate] = self._open(context)
         return self._certified[certificate]
 
     async def send(
@@ -156,10 +157,8 @@ class HttpPool:
     ) -> HttpReply:
         for _ in range(MAX_REDIRECTS + 1):
             self.policy.check(str(request.url))
-            await self._check_name(request.url)
             response = await client.send(request, stream=True, auth=auth or httpx.USE_CLIENT_DEFAULT)
             try:
-                self._check_peer(request, response)
                 body = await self._read(response)
             finally:
                 await response.aclose()
@@ -171,26 +170,6 @@ class HttpPool:
             request = client.build_request(request.method, target, headers=_end_to_end(request.headers))
         raise ProviderUnavailable("redirected too often")
 
-    async def _check_name(self, url: httpx.URL) -> None:
-        """Refuse a name that leads to a private address, before the token is sent anywhere."""
-        origin = origin_of(str(url))
-        now = asyncio.get_running_loop().time()
-        if origin in self.policy.trusted_origins or self._checked.get(origin, 0.0) > now:
-            return
-        try:
-            found = await self._resolve(url.host, url.port or 443)
-        except OSError:
-            raise ProviderUnavailable("the host's name can't be resolved") from None
-        for address in found:
-            self.policy.check_resolved(str(url), address)
-        self._checked[origin] = now + CHECKED_SECONDS
-
-    def _check_peer(self, request: httpx.Request, response: httpx.Response) -> None:
-        stream = response.extensions.get("network_stream")
-        peer = stream.get_extra_info("server_addr") if stream is not None else None
-        if peer:
-            self.policy.check_resolved(str(request.url), str(peer[0]))
-
     async def _read(self, response: httpx.Response) -> bytes:
         chunks: list[bytes] = []
         size = 0
@@ -200,11 +179,6 @@ class HttpPool:
                 raise MalformedResponse(f"the answer is larger than {self._max_bytes} bytes")
             chunks.append(chunk)
         return b"".join(chunks)
-
-
-async def _addresses(host: str, port: int) -> Sequence[str]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(address[4][0]) for address in found]
 
 
 def _lost(what: str, repeatable: bool) -> ProviderError:

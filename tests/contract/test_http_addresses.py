@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -65,3 +66,28 @@ async def test_a_name_that_leads_inside_is_refused_before_anything_is_sent(addre
 async def test_a_name_that_leads_nowhere_may_come_back() -> None:
     with pytest.raises(ProviderUnavailable):
         await ask("https://api.example.com/")
+
+
+@pytest.mark.stack
+async def test_a_name_that_changes_its_mind_gets_not_one_connection() -> None:
+    met: list[str] = []
+
+    async def meet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        met.append("connected")
+        writer.close()
+
+    async with await asyncio.start_server(meet, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        answers = [["93.184.215.14", "127.0.0.1"], ["127.0.0.1"]]
+
+        async def resolve(_host: str, _port: int) -> Sequence[str]:
+            return answers.pop(0)
+
+        pool = HttpPool(UrlPolicy(), timeout=0.5, resolve=resolve)
+        try:
+            for _ in range(2):
+                with pytest.raises(ConfigurationError, match="private"):
+                    await pool.send("GET", f"https://api.example.com:{port}/")
+        finally:
+            await pool.aclose()
+    assert met == []
