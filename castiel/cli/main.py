@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from castiel.cli import doctor, tasks
+from castiel.cli import dlq, doctor, failed, results, tasks
 
 app = typer.Typer(
     name="castiel",
@@ -15,7 +15,8 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 doctor.register(app)
-app.add_typer(tasks.app, name="tasks")
+for name, module in (("tasks", tasks), ("results", results), ("dlq", dlq), ("failed", failed)):
+    app.add_typer(module.app, name=name)
 
 
 def main() -> None:
