@@ -14,7 +14,7 @@ from castiel.domain.messages import OutboundMessage, OutboundSource, SyncMessage
 from castiel.domain.pushing import newest_per_shard
 from castiel.domain.results import PushResult
 from castiel.domain.retry import MAX_DELAY_SECONDS, RetryIn
-from castiel.errors import CastielError, InvalidMessage, LeaseHeld, RateLimited
+from castiel.errors import CastielError, InvalidMessage, LeaseHeld, OutcomeUnknown, RateLimited
 from castiel.ports.clock import Clock
 from castiel.ports.messaging import Queue, QueueMessage, ReceivedMessage
 from castiel.ports.stores import ResultStore
@@ -54,7 +54,9 @@ class SyncOutboundWorker:
         clock: Clock,
         *,
         concurrency: int = 8,
+        lost_answer_seconds: float = 30.0,
     ) -> None:
+        """``lost_answer_seconds``: how long a write whose answer never came may still be on its way."""
         self._push = push
         self._push_tasks = push_tasks
         self._refetch = refetch
@@ -63,6 +65,7 @@ class SyncOutboundWorker:
         self._retries = retries
         self._clock = clock
         self._concurrency = concurrency
+        self._lost_answer = lost_answer_seconds
 
     async def handle(self, received: Sequence[ReceivedMessage]) -> None:
         """Raises only for a message that can't be read and is alone: the host then abandons it."""
@@ -150,6 +153,9 @@ class SyncOutboundWorker:
             if not isinstance(decision, RetryIn):
                 return False
             delay, attempt = decision.delay, decision.attempt
+        if isinstance(error, OutcomeUnknown):
+            # Looked for before it arrives, a create would be found missing and made twice.
+            delay = max(delay, self._lost_answer)
         batch.copies.append(
             self._retries.delayed(self._queue, received, delay=delay, attempt=attempt, reason=error.code)
         )

@@ -54,12 +54,19 @@ class PushTaskService:
             if task is None:
                 return
             connection = await self._connections.get(message.tenant_id, message.connection_id)
-            for entity in connection.entities:
-                if entity.pushes and (not task.entities or entity.entity in task.entities):
-                    task = await self._announce_changed(task, connection, entity, message.correlation_id)
-            await self._finish(task)
+            await self._finish(await self.announce_changed(task, connection, message.correlation_id))
 
-    async def _announce_changed(
+    async def announce_changed(self, task: SyncTask, connection: Connection, correlation_id: str) -> SyncTask:
+        """Announce what changed here since the task last did so; returns the task with its new checkpoints.
+
+        For the second half of a bidirectional task too: after its pull, under the lease that the pull holds.
+        """
+        for entity in connection.entities:
+            if entity.pushes and (not task.entities or entity.entity in task.entities):
+                task = await self._announce_entity(task, connection, entity, correlation_id)
+        return task
+
+    async def _announce_entity(
         self, task: SyncTask, connection: Connection, entity: EntitySync, correlation_id: str
     ) -> SyncTask:
         checkpoint = task.checkpoints.get(f"push:{entity.entity}")

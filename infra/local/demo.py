@@ -21,6 +21,7 @@ from infra.local import steps
 from infra.local.process import ServerFailedError
 from infra.local.sample import SALESFORCE, TENANT, plant
 from infra.local.session import Session, StepFailedError, session
+from infra.local.travel import travel
 
 T = TypeVar("T")
 
@@ -70,6 +71,10 @@ class Demo:
             "salesforce": self.summary["inbound"],
             **{integration_id: found.to_json() for integration_id, found in others.items()},
         }
+        self.summary["travel"] = await self._step(
+            "A third tenant: a change in Salesforce arrives in Google and Notion, and stops there",
+            travel(self._session),
+        )
         self._show_results()
 
     async def _plant(self, control: Any) -> None:
@@ -126,6 +131,12 @@ class Demo:
             )
         for integration_id, found in self.summary["providers"].items():
             table.add_row(f"pull {integration_id}", f"{found['status']}: {found['recordsCreated']} created")
+        trip = self.summary["travel"]
+        table.add_row(
+            "travel",
+            f"{trip['pushes']} pushes in {trip['milliseconds']} ms,"
+            f" {trip['pushesAfterEchoes']} after {trip['echoes']} echoes",
+        )
         table.add_row("token refresh", f"{audit['successful']} of {audit['totalAttempted']}")
         self._console.print(table)
 

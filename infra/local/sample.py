@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from castiel.bootstrap import Services
 from castiel.domain.connections import Connection, EntitySync
+from castiel.domain.conversion import ConversionSchema
 from castiel.domain.credentials import Credential, OAuthClient, TokenSecret
 from castiel.domain.tasks import SyncMode, SyncTask
 from castiel.domain.webhooks import Registration
@@ -37,6 +38,8 @@ class SampleProvider:
     direction: SyncMode = SyncMode.BIDIRECTIONAL
     """Of its entities: with ``pull`` nothing of it is told to others, nor anything told to it."""
     tenant: str = TENANT
+    schemas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Entity → a conversion schema of the company's own; the provider's default schema without one."""
 
     @property
     def connection_id(self) -> str:
@@ -57,6 +60,10 @@ class SampleProvider:
     @property
     def webhook_secret_name(self) -> str:
         return f"webhook-{self.registration_id}"
+
+    def schema_id(self, entity: str) -> str | None:
+        """The id of the company's own schema for an entity."""
+        return f"schema-{self.short}-{entity.lower()}" if entity in self.schemas else None
 
 
 SALESFORCE = SampleProvider(
@@ -112,6 +119,33 @@ GITHUB = SampleProvider(
     },
 )
 
+THIRD_TENANT = "tenant-3"
+_PAGES_AS_CONTACTS: Mapping[str, Any] = {
+    "labelField": "name",
+    "mappings": [
+        {"kind": "direct", "field": "name", "source": "title"},
+        {"kind": "direct", "field": "email", "source": "Email"},
+        {"kind": "direct", "field": "phone", "source": "Phone"},
+        {"kind": "direct", "field": "title", "source": "Role"},
+    ],
+}
+TRAVEL = (
+    SampleProvider(
+        "salesforce", "travel-sf", {"Contact": "contact"}, SALESFORCE.records, tenant=THIRD_TENANT
+    ),
+    SampleProvider("google", "travel-go", {"Contact": "contact"}, {"Contact": 60}, tenant=THIRD_TENANT),
+    SampleProvider(
+        "notion",
+        "travel-no",
+        {"Page": "contact"},
+        {"Page": 60},
+        {"dataSourceId": CONTACTS_ID},
+        tenant=THIRD_TENANT,
+        schemas={"Page": _PAGES_AS_CONTACTS},
+    ),
+)
+"""A company whose contacts live in three places, each of which is told what changes in the others."""
+
 
 async def plant(services: Services, control: SandboxControl, sample: SampleProvider = SALESFORCE) -> None:
     """Create what is missing: connection, credential and its secrets, task, registration, sandbox records."""
@@ -119,6 +153,7 @@ async def plant(services: Services, control: SandboxControl, sample: SampleProvi
         await control.seed(**sample.records)
     await _credential(services, control, sample)
     await _move(services, control, sample)
+    await _schemas(services, sample)
     await _once(
         services.stores.connections.create(
             Connection(
@@ -128,7 +163,12 @@ async def plant(services: Services, control: SandboxControl, sample: SampleProvi
                 credential_id=sample.credential_id,
                 settings={"baseUrl": control.url, **sample.settings},
                 entities=[
-                    EntitySync(entity=entity, shard_type=shard_type, direction=sample.direction)
+                    EntitySync(
+                        entity=entity,
+                        shard_type=shard_type,
+                        direction=sample.direction,
+                        schema_id=sample.schema_id(entity),
+                    )
                     for entity, shard_type in sample.entities.items()
                 ],
             )
@@ -158,6 +198,19 @@ async def make_due(services: Services, sample: SampleProvider = SALESFORCE) -> N
 async def webhook_secret(services: Services, sample: SampleProvider = SALESFORCE) -> str:
     """The secret that the sample registration's deliveries are signed with."""
     return (await services.vault.get(sample.webhook_secret_name)).value
+
+
+async def _schemas(services: Services, sample: SampleProvider) -> None:
+    for entity, schema in sample.schemas.items():
+        whole = {
+            **schema,
+            "id": sample.schema_id(entity),
+            "tenantId": sample.tenant,
+            "integrationId": sample.integration_id,
+            "entity": entity,
+            "shardType": sample.entities[entity],
+        }
+        await services.stores.schemas.put(ConversionSchema.model_validate(whole))
 
 
 async def _move(services: Services, control: SandboxControl, sample: SampleProvider) -> None:

@@ -123,8 +123,9 @@ async def test_a_create_whose_answer_never_came_is_not_made_again(
 ) -> None:
     shard = await new_contact(stack, "NoAnswer")
     [message] = await stack.take(QUEUE)
-    await control.fault("drop_after", method="(POST|PATCH)", path="composite/sobjects", times=2)
+    await control.fault("drop_after", path="composite/sobjects", times=2)
     await handle(stack, [message])
+    assert [fault["hits"] for fault in await control.faults()] == [2]
     for copy in await stack.take(QUEUE, 1, wait=3):
         await handle(stack, [copy])
     assert len(await contacts_named(control, "NoAnswer")) == 1
