@@ -28,6 +28,7 @@ from castiel.functions.webhook_receiver import WebhookReceiver
 from castiel.ports.clock import Clock, SystemClock
 from castiel.ports.messaging import EventPublisher
 from castiel.redaction import install_redaction
+from castiel.services.background_events import BackgroundEvents
 from castiel.services.conflicts import ConflictResolutionService
 from castiel.services.conversion import ConversionSchemaService
 from castiel.services.credentials import SecureCredentialService
@@ -36,8 +37,11 @@ from castiel.services.credentials.webhook_secrets import SecretRotation
 from castiel.services.deduplication import DeduplicationService
 from castiel.services.deletion_guard import DeletionGuard
 from castiel.services.derived import DerivedShards
+from castiel.services.entity_pulls import EntityPulls
 from castiel.services.failover_limits import FailoverRateLimits
+from castiel.services.grouped_queue import GroupedQueue
 from castiel.services.integrations import Integrations
+from castiel.services.jwks import KeySets
 from castiel.services.limit_alerts import LimitAlerts
 from castiel.services.limit_overrides import LimitOverrides
 from castiel.services.local_changes import LocalChanges
@@ -54,7 +58,15 @@ from castiel.services.retries import Retries
 from castiel.services.shard_union import ShardUnion
 from castiel.services.sync_engine import BidirectionalSyncEngine
 from castiel.services.sync_tasks import SyncTaskService
-from castiel.services.webhooks import WebhookManagementService
+from castiel.services.webhooks import WebhookManagementService, WebhookRegistrations
+from castiel.services.webhooks.first_secret import FirstSecret
+from castiel.services.webhooks.intake import DeliveryIntake
+from castiel.services.webhooks.lifecycle import ConnectionLifecycle
+from castiel.services.webhooks.orders import OrderBook
+from castiel.services.webhooks.registrations import RegistrationCache
+from castiel.services.webhooks.seen import SeenDeliveries
+from castiel.services.webhooks.sweep import PendingDeliveries
+from castiel.services.webhooks.verification import SignatureVerification
 from castiel.settings import Settings, load_settings
 from castiel.telemetry import install_log_context
 
@@ -105,6 +117,9 @@ class Services:
     replay: ReplayService
     tasks: SyncTaskService
     webhooks: WebhookManagementService
+    pending_deliveries: PendingDeliveries
+    background_events: BackgroundEvents
+    key_sets: KeySets
     local_changes: LocalChanges
     scheduler: SyncScheduler
     inbound_worker: SyncInboundWorker
@@ -119,6 +134,9 @@ class Services:
 
     async def aclose(self) -> None:
         """Close all connections: for a command or a test; the Functions host never does."""
+        await self.pending_deliveries.stop()
+        await self.background_events.drained()
+        await self.key_sets.settled()
         await self.inbound_queue.close()
         await self.outbound_queue.close()
         await self.http.aclose()
@@ -205,7 +223,30 @@ def build(
     retries = Retries(
         clock, max_retries=settings.sync_max_retries, base_seconds=settings.sync_retry_base_seconds
     )
-    webhooks = WebhookManagementService(database.registrations, credentials, integrations, clock)
+    pending = PendingDeliveries(inbound, outbound, database.webhook_audit, clock)
+    background_events = BackgroundEvents(events)
+    key_sets = KeySets(http, clock)
+    registrations = RegistrationCache(database.registrations, clock)
+    webhooks = WebhookManagementService(
+        registrations,
+        SignatureVerification(registrations, credentials, key_sets, clock),
+        FirstSecret(database.registrations, vault, registrations),
+        ConnectionLifecycle(
+            database.connections, database.credentials, credentials.refreshing.reauthorisation
+        ),
+        OrderBook(clock),
+        integrations,
+        WebhookRegistrations(
+            database.registrations,
+            database.connections,
+            database.webhook_audit,
+            credentials,
+            rotation,
+            integrations,
+            registrations,
+            clock,
+        ),
+    )
     recorder = PushRecorder(database.shards, marks, clock)
     push = PushService(database.connections, database.shards, integrations, schemas, leases, marks, recorder)
     push_tasks = PushTaskService(
@@ -237,8 +278,11 @@ def build(
         replay=ReplayService(database.failed_records, database.connections, database.shards, engine, clock),
         tasks=tasks,
         webhooks=webhooks,
+        pending_deliveries=pending,
+        background_events=background_events,
+        key_sets=key_sets,
         local_changes=LocalChanges(database.shards, deduplication, outbox, clock),
-        scheduler=SyncScheduler(tasks, inbound, outbound, outbox, clock, ttl=ttl),
+        scheduler=SyncScheduler(tasks, inbound, outbound, outbox, clock, ttl=ttl, late_deliveries=pending),
         inbound_worker=SyncInboundWorker(
             tasks,
             database.connections,
@@ -251,6 +295,7 @@ def build(
             retries,
             events,
             clock,
+            entity_pulls=EntityPulls(database.tasks, database.connections, clock),
             lease_seconds=settings.sync_lease_seconds,
             time_budget_seconds=settings.sync_time_budget_seconds,
         ),
@@ -263,6 +308,8 @@ def build(
             retries,
             clock,
             concurrency=settings.sync_concurrency,
+            # As long again as the answer was waited for.
+            lost_answer_seconds=settings.provider_timeout_seconds,
         ),
         token_refresher=TokenRefresher(
             database.credentials,
@@ -281,10 +328,12 @@ def build(
         webhook_receiver=WebhookReceiver(
             webhooks,
             limiter,
-            inbound,
-            outbound,
-            database.webhook_audit,
-            marks,
+            SeenDeliveries(marks, database.webhook_audit, clock),
+            DeliveryIntake(
+                GroupedQueue(inbound, clock), GroupedQueue(outbound, clock), database.webhook_audit
+            ),
+            pending,
+            background_events,
             clock,
             max_body_bytes=settings.webhook_max_body_bytes,
         ),

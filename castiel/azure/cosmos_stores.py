@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +24,8 @@ from castiel.errors import NotFound
 
 MAX_BATCH_OPERATIONS = 100
 """Of one transactional batch: https://learn.microsoft.com/azure/cosmos-db/nosql/transactional-batch"""
+MAX_BATCH_BYTES = 1_500_000
+"""Under the 2 MB of the same page."""
 
 
 def _second(moment: datetime) -> str:
@@ -278,19 +280,58 @@ class CosmosWebhookAudit:
         )
 
     async def put(self, audit: WebhookAudit) -> None:
-        await self._audit.put(audit)
+        await self.put_many([audit])
+
+    async def put_many(self, audits: Sequence[WebhookAudit]) -> None:
+        by_partition: dict[tuple[str, str], dict[str, WebhookAudit]] = defaultdict(dict)
+        for audit in audits:
+            by_partition[audit.registration_id, audit.received_on][audit.id] = audit
+        batches = [
+            (list(partition), batch)
+            for partition, records in by_partition.items()
+            for batch in _batches([(_stored_bytes(record), record.to_json()) for record in records.values()])
+        ]
+        await each(self._put_batch, batches)
+
+    async def _put_batch(self, batch: tuple[list[str], list[dict[str, Any]]]) -> None:
+        partition, bodies = batch
+        if len(bodies) == 1:
+            await guarded(self._audit.container.upsert_item(bodies[0], no_response=True))
+            return
+        operations = [("upsert", (body,)) for body in bodies]
+        await guarded(self._audit.container.execute_item_batch(operations, partition))
 
     async def find(self, registration_id: str, received_on: str, audit_id: str) -> WebhookAudit | None:
         return await self._audit.find(audit_id, [registration_id, received_on])
 
     async def with_pending_messages(self) -> AsyncIterator[WebhookAudit]:
-        async for audit in self._audit.query("SELECT * FROM c WHERE ARRAY_LENGTH(c.pendingMessages) > 0"):
+        async for audit in self._audit.query("SELECT * FROM c WHERE c.pending = true"):
             yield audit
 
     async def of_registration(self, registration_id: str, since: datetime) -> AsyncIterator[WebhookAudit]:
         sql = "SELECT * FROM c WHERE c.receivedAt >= @since ORDER BY c.receivedAt DESC"
         async for audit in self._audit.query(sql, {"since": _second(since)}, partition=[registration_id]):
             yield audit
+
+
+def _stored_bytes(audit: WebhookAudit) -> int:
+    """About how large the record is: what is large in it is a payload or messages."""
+    held = len(audit.payload or "") + sum(len(message.body) for message in audit.pending_messages)
+    return 1_500 + 2 * held
+
+
+def _batches(sized: Sequence[tuple[int, dict[str, Any]]]) -> Iterator[list[dict[str, Any]]]:
+    """Parts that fit a transactional batch, by operations and by bytes."""
+    batch: list[dict[str, Any]] = []
+    total = 0
+    for size, body in sized:
+        if batch and (len(batch) == MAX_BATCH_OPERATIONS or total + size > MAX_BATCH_BYTES):
+            yield batch
+            batch, total = [], 0
+        batch.append(body)
+        total += size
+    if batch:
+        yield batch
 
 
 class CosmosRefreshAudit:

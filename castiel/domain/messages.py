@@ -25,6 +25,7 @@ class SyncMessage(Model):
     """An execution of a sync task (``sync-inbound``; ``sync-outbound`` for push tasks).
 
     With ``entity`` and ``external_ids`` it is a targeted pull of those records, and no task stands behind it.
+    With ``entity`` alone and no task it asks for what has changed in that entity: the sender could not say which.
     """
 
     integration_id: str
@@ -66,6 +67,11 @@ class OutboundMessage(Model):
     external_id: str | None = None
     changes: dict[str, Any] = Field(default_factory=dict)
     changed_fields: list[str] = Field(default_factory=list)
+    changes_reference: str | None = None
+    """Where the changes are that are too large for a message: ``webhook-audit/{registrationId}/{receivedOn}/{id}``.
+
+    The workers read the record anew from its provider in any case.
+    """
     occurred_at: UtcDatetime | None = None
     registration_id: str | None = None
     delivery_id: str | None = None

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import Field
 
 from castiel.domain.messages import Operation
-from castiel.domain.model import Document, UtcDatetime
+from castiel.domain.model import Document, Model, UtcDatetime
 
 AUDIT_TTL_SECONDS = 2_592_000
 
@@ -41,6 +41,11 @@ class Registration(Document):
     events: list[str] = Field(default_factory=lambda: ["*"])
     action: WebhookAction = WebhookAction.PROPAGATE
     enabled: bool = True
+    """False: paused. A delivery is answered as if there were no such registration."""
+    pending_verification: bool = False
+    """No secret exists yet: the sender's first delivery brings it (Notion), and is taken once."""
+    credential_id: str | None = None
+    """The credential of the newest secret, where Castiel manages it."""
     rate_limit_per_minute: int | None = None
     max_body_bytes: int | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
@@ -64,6 +69,13 @@ class WebhookRequest:
     body: bytes
     source_ip: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body, or more where the sender announced more than the host has handed over."""
+        declared = self.headers.get("content-length", "")
+        announced = int(declared) if declared.isascii() and declared.isdigit() and len(declared) < 16 else 0
+        return max(len(self.body), announced)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +114,15 @@ class Delivery:
     events: tuple[WebhookEvent, ...]
 
 
+class PendingMessage(Model):
+    """A queue message that waits in an audit record. ``queue``: ``inbound`` or ``outbound``."""
+
+    queue: str
+    message_id: str
+    body: str
+    correlation_id: str
+
+
 class WebhookAudit(Document):
     """A document of the ``webhook-audit`` container, in the partition (registrationId, receivedOn)."""
 
@@ -123,7 +144,15 @@ class WebhookAudit(Document):
     """Milliseconds."""
     source_ip: str | None = None
     correlation_id: str | None = None
-    pending_messages: list[dict[str, Any]] = Field(default_factory=list)
+    events: int | None = None
+    """How many events the delivery carried, where it is not one."""
+    lifecycle: str | None = None
+    """What the delivery said about the connection itself."""
+    payload: str | None = None
+    """The body of a delivery too large for the queue (gzip, Base64): its messages refer to it."""
+    pending: bool | None = None
+    """True while messages wait here: what the sweep looks for, by the index."""
+    pending_messages: list[PendingMessage] = Field(default_factory=list)
     """What could not be queued yet, while Service Bus is down: the sweep sends it."""
     ttl: int = AUDIT_TTL_SECONDS
 

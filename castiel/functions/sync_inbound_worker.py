@@ -31,6 +31,7 @@ from castiel.ports.messaging import Event, EventPublisher, Queue, ReceivedMessag
 from castiel.ports.stores import ConnectionStore, ResultStore
 from castiel.services.deletion_guard import DeletionGuard
 from castiel.services.drafts import PullContext
+from castiel.services.entity_pulls import EntityPulls
 from castiel.services.integrations import Integrations
 from castiel.services.retries import Retries, message_json
 from castiel.services.sync_engine import BidirectionalSyncEngine
@@ -72,6 +73,7 @@ class SyncInboundWorker:
         events: EventPublisher,
         clock: Clock,
         *,
+        entity_pulls: EntityPulls,
         lease_seconds: float,
         time_budget_seconds: float,
     ) -> None:
@@ -86,6 +88,7 @@ class SyncInboundWorker:
         self._retries = retries
         self._events = events
         self._clock = clock
+        self._entity_pulls = entity_pulls
         self._lease_seconds = lease_seconds
         self._budget = time_budget_seconds
 
@@ -121,9 +124,14 @@ class SyncInboundWorker:
         await self._put_back(received, decision.delay, decision.attempt, error.code)
 
     async def _work(self, received: ReceivedMessage, message: SyncMessage, lease: Lease) -> None:
-        if message.task_id is None:
+        if message.task_id is None and message.external_ids:
             await self._pull_records(message)
             return
+        if message.task_id is None:
+            execution = await self._entity_pulls.execution(message)
+            if execution is None:
+                return
+            message = execution
         task = await self._tasks.begin(message, lease.fence)
         if task is None:
             return

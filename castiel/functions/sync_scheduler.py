@@ -17,6 +17,7 @@ from castiel.ports.clock import Clock
 from castiel.ports.messaging import Queue, QueueMessage
 from castiel.services.outbox import Outbox
 from castiel.services.sync_tasks import SyncTaskService
+from castiel.services.webhooks.sweep import PendingDeliveries
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class SchedulerRun:
     disabled: int = 0
     repaired: int = 0
     outbox_sent: int = 0
+    deliveries_sent: int = 0
 
 
 class SyncScheduler:
@@ -47,6 +49,7 @@ class SyncScheduler:
         clock: Clock,
         *,
         ttl: timedelta,
+        late_deliveries: PendingDeliveries | None = None,
     ) -> None:
         self._tasks = tasks
         self._queues: Mapping[SyncMode, Queue] = {
@@ -57,6 +60,7 @@ class SyncScheduler:
         self._outbox = outbox
         self._clock = clock
         self._ttl = ttl
+        self._late_deliveries = late_deliveries
         self._slots = asyncio.Semaphore(CLAIMS_AT_ONCE)
 
     async def run(self) -> SchedulerRun:
@@ -65,7 +69,7 @@ class SyncScheduler:
         run = SchedulerRun()
         failures: list[CastielError] = []
         with telemetry.log_context(function="SyncScheduler"):
-            for part in (self._repair, self._queue_due, self._sweep):
+            for part in (self._repair, self._queue_due, self._sweep, self._sweep_deliveries):
                 try:
                     await part(run)
                 except CastielError as error:
@@ -103,6 +107,11 @@ class SyncScheduler:
 
     async def _sweep(self, run: SchedulerRun) -> None:
         run.outbox_sent = await self._outbox.sweep()
+
+    async def _sweep_deliveries(self, run: SchedulerRun) -> None:
+        """Webhook deliveries that came while their queue was down."""
+        if self._late_deliveries is not None:
+            run.deliveries_sent = await self._late_deliveries.sweep()
 
     async def _queue_due(self, run: SchedulerRun) -> None:
         """Claim what is due, some at a time, and send what is claimed in whole batches per queue."""

@@ -7,44 +7,46 @@ import math
 from dataclasses import dataclass
 
 from castiel import telemetry
-from castiel.domain.model import utc_date
+from castiel.domain.model import format_utc, utc_date
+from castiel.domain.signatures import SignatureRefused
 from castiel.domain.webhooks import (
     Delivery,
     Registration,
-    WebhookAction,
     WebhookAudit,
     WebhookEvent,
     WebhookRequest,
     WebhookResponse,
     delivery_key,
 )
-from castiel.errors import CacheUnavailable, CastielError, InvalidWebhook, NotFound, SignatureInvalid
+from castiel.errors import CastielError, InvalidWebhook, NotFound, RateLimited
 from castiel.ports.clock import Clock
-from castiel.ports.coordination import Marks
-from castiel.ports.messaging import Queue
-from castiel.ports.stores import WebhookAuditStore
+from castiel.ports.messaging import Event
+from castiel.services.background_events import BackgroundEvents
 from castiel.services.rate_limiter import IntegrationRateLimiter
 from castiel.services.webhooks import WebhookManagementService
+from castiel.services.webhooks.intake import DeliveryIntake
+from castiel.services.webhooks.management import TEST_HEADER
+from castiel.services.webhooks.orders import Orders
+from castiel.services.webhooks.registrations import Recent
+from castiel.services.webhooks.seen import SeenDeliveries
+from castiel.services.webhooks.sweep import PendingDeliveries
 
 logger = logging.getLogger(__name__)
 
-SEEN_SECONDS = 86_400.0
 MAX_REGISTRATION_ID = 128
+REMEMBERED = 10_000
 
 
-@dataclass
-class _Handled:
-    """What a delivery came to, for its answer and its audit record."""
+@dataclass(slots=True)
+class _Receipt:
+    """One delivery on its way through the door."""
 
-    response: WebhookResponse
-    registration: Registration | None = None
-    delivery: Delivery | None = None
-    event: WebhookEvent | None = None
+    request: WebhookRequest
+    registration: Registration
+    correlation_id: str
+    started: float
     verified: bool = False
     secret_index: int | None = None
-    queued: bool = False
-    duplicate: bool = False
-    reason: str | None = None
 
 
 class WebhookReceiver:
@@ -54,22 +56,23 @@ class WebhookReceiver:
         self,
         webhooks: WebhookManagementService,
         limiter: IntegrationRateLimiter,
-        inbound: Queue,
-        outbound: Queue,
-        audit: WebhookAuditStore,
-        marks: Marks,
+        seen: SeenDeliveries,
+        intake: DeliveryIntake,
+        pending: PendingDeliveries,
+        events: BackgroundEvents,
         clock: Clock,
         *,
         max_body_bytes: int,
     ) -> None:
         self._webhooks = webhooks
         self._limiter = limiter
-        self._inbound = inbound
-        self._outbound = outbound
-        self._audit = audit
-        self._marks = marks
+        self._seen = seen
+        self._intake = intake
+        self._pending = pending
+        self._events = events
         self._clock = clock
         self._max_body = max_body_bytes
+        self._limited_at: Recent[str, str] = Recent(REMEMBERED)
 
     async def handle(self, request: WebhookRequest) -> WebhookResponse:
         """Answer a delivery. Never raises: what went wrong on our side is a 5xx, and the provider sends it again."""
@@ -81,120 +84,149 @@ class WebhookReceiver:
             registrationId=request.registration_id[:64],
         ):
             try:
-                handled = await self._handle(request, correlation_id)
-                await self._write_audit(request, handled, correlation_id, started)
+                response = await self._admit(request, correlation_id, started)
             except CastielError as error:
                 logger.error("webhook not taken: %s", error, extra={"error": error.code})
-                status = 503 if error.retryable else 500
-                handled = _Handled(
-                    _failure(status, "temporarily unavailable" if error.retryable else "internal error")
-                )
-            telemetry.count("webhook_received", status=handled.response.status)
+                response = _unavailable(error)
+            except Exception:
+                # The door's last word: an answer that shows nothing of what was sent.
+                logger.exception("webhook not taken")
+                response = _failure(500, "internal error")
+            telemetry.count("webhook_received", status=response.status)
             telemetry.record("webhook_duration_ms", (self._clock.monotonic() - started) * 1000)
-        return handled.response
+        return response
 
-    async def _handle(self, request: WebhookRequest, correlation_id: str) -> _Handled:
+    async def _admit(self, request: WebhookRequest, correlation_id: str, started: float) -> WebhookResponse:
         if not request.registration_id:
-            return _Handled(_failure(400, "missing registration id"))
+            return _failure(400, "missing registration id")
         if len(request.registration_id) > MAX_REGISTRATION_ID:
-            return _Handled(_failure(404, "registration not found"))
+            return _unknown()
         try:
-            registration = await self._webhooks.get_webhook_registration(request.registration_id)
+            registration = await self._webhooks.get_webhook_registration(
+                request.registration_id, request.source_ip
+            )
         except NotFound:
-            return _Handled(_failure(404, "registration not found"))
+            return _unknown()
+        except RateLimited as error:
+            return _limited(error.retry_after or 60.0)
+        receipt = _Receipt(request, registration, correlation_id, started)
         decision = await self._limiter.check_webhook(
             registration.id, registration.rate_limit_per_minute, tenant_id=registration.tenant_id
         )
         if not decision.allowed:
-            seconds = max(1, math.ceil(decision.retry_after))
-            answer = WebhookResponse(
-                429, {"success": False, "error": "rate limit exceeded"}, {"Retry-After": str(seconds)}
-            )
-            return _Handled(answer, registration, reason="rate_limited")
-        if len(request.body) > (registration.max_body_bytes or self._max_body):
-            return _Handled(_failure(413, "body too large"), registration, reason="too_large")
+            return await self._turned_away(receipt, decision.retry_after)
+        if request.size > (registration.max_body_bytes or self._max_body):
+            return await self._refuse(receipt, _failure(413, "body too large"), "too_large")
         try:
-            secret_index = await self._webhooks.verify_webhook_signature(registration, request)
-        except SignatureInvalid as error:
-            telemetry.count("webhook_rejected", reason="signature")
-            logger.warning("webhook refused: %s", error)
-            return _Handled(_failure(401, "signature verification failed"), registration, reason="signature")
-        handled = await self._handle_verified(request, registration, correlation_id)
-        handled.secret_index = secret_index
-        return handled
+            verified = await self._webhooks.verify_webhook_signature(registration, request)
+        except SignatureRefused as refusal:
+            return await self._unverified(receipt, refusal)
+        receipt.verified, receipt.secret_index = True, verified.secret_index
+        return await self._take(receipt)
 
-    async def _handle_verified(
-        self, request: WebhookRequest, registration: Registration, correlation_id: str
-    ) -> _Handled:
+    async def _unverified(self, receipt: _Receipt, refusal: SignatureRefused) -> WebhookResponse:
+        if await self._webhooks.take_first_secret(receipt.registration, receipt.request):
+            return await self._refuse(receipt, WebhookResponse(200, {"success": True}), "first_secret")
+        telemetry.count("webhook_rejected", reason=refusal.reason.value)
+        logger.warning("webhook refused: %s", refusal)
+        return await self._refuse(
+            receipt, _failure(401, "signature verification failed"), refusal.reason.value
+        )
+
+    async def _take(self, receipt: _Receipt) -> WebhookResponse:
+        """A delivery whose sender is known."""
+        request, registration = receipt.request, receipt.registration
+        if TEST_HEADER in request.headers:
+            return await self._refuse(receipt, _success(None, synced=False), "test")
         try:
-            handshake = self._webhooks.format_of(registration).handshake(request)
+            handshake = self._webhooks.handshake(registration, request)
             if handshake is not None:
-                return _Handled(
-                    WebhookResponse(200, handshake), registration, verified=True, reason="handshake"
-                )
+                return await self._refuse(receipt, WebhookResponse(200, handshake), "handshake")
             delivery = self._webhooks.process_webhook_event(registration, request)
         except InvalidWebhook as error:
-            return _Handled(_failure(400, str(error)), registration, verified=True, reason="malformed")
+            return await self._refuse(receipt, _failure(400, str(error)), "malformed_body")
         wanted = self._webhooks.wanted(registration, delivery)
         first = wanted[0] if wanted else next(iter(delivery.events), None)
-        handled = _Handled(_success(first, synced=bool(wanted)), registration, delivery, first, verified=True)
-        if await self._seen(registration, delivery):
-            handled.duplicate = True
-            return handled
-        if wanted:
-            await self._queue_of(registration).send(
-                self._webhooks.messages(registration, delivery, wanted, correlation_id)
-            )
-            handled.queued = True
-        return handled
-
-    def _queue_of(self, registration: Registration) -> Queue:
-        return self._inbound if registration.action is WebhookAction.PULL else self._outbound
-
-    async def _seen(self, registration: Registration, delivery: Delivery) -> bool:
-        """Whether the delivery took effect before: the mark in Redis is fast, the audit record is the judge."""
+        answer = _success(first, synced=bool(wanted))
         key = delivery_key(registration.id, delivery.delivery_id)
-        try:
-            return bool(await self._marks.get_many([f"delivery:{key}"]))
-        except CacheUnavailable:
-            found = await self._audit.find(registration.id, utc_date(self._clock.now()), key)
-            return found is not None and (found.queued or found.duplicate)
+        if await self._seen.has(registration.id, key):
+            return answer
+        lifecycle = await self._webhooks.apply_lifecycle(registration, delivery)
+        audit = self._audit_of(receipt, answer, key, delivery, first)
+        audit.lifecycle = lifecycle
+        orders = (
+            self._webhooks.orders(registration, delivery, wanted, receipt.correlation_id)
+            if wanted
+            else Orders()
+        )
+        await self._intake.take(orders, audit, request.body)
+        if audit.pending:
+            self._pending.expect()
+        await self._seen.remember(key, receipt.correlation_id)
+        self._tell(audit, registration)
+        return answer
 
-    async def _write_audit(
-        self, request: WebhookRequest, handled: _Handled, correlation_id: str, started: float
-    ) -> None:
-        """One record per delivery, then the mark that it took effect. An unknown registration leaves none."""
-        registration = handled.registration
-        if registration is None or handled.duplicate:
-            return
+    async def _refuse(self, receipt: _Receipt, answer: WebhookResponse, reason: str) -> WebhookResponse:
+        """An answer that leads to nothing more than its audit record."""
+        audit = self._audit_of(receipt, answer, self._clock.new_id())
+        audit.reason = reason
+        await self._intake.note(audit)
+        return answer
+
+    async def _turned_away(self, receipt: _Receipt, retry_after: float) -> WebhookResponse:
+        """One record for a minute of such deliveries: a flood must not cost a write each."""
+        answer = _limited(retry_after)
+        minute = format_utc(self._clock.now())[:16]
+        audit = self._audit_of(receipt, answer, f"rate-limited-{minute}")
+        audit.reason = "rate_limited"
+        if self._limited_at.get(audit.registration_id) != minute:
+            self._limited_at.put(audit.registration_id, minute)
+            await self._intake.note(audit)
+        return answer
+
+    def _audit_of(
+        self,
+        receipt: _Receipt,
+        answer: WebhookResponse,
+        audit_id: str,
+        delivery: Delivery | None = None,
+        event: WebhookEvent | None = None,
+    ) -> WebhookAudit:
         now = self._clock.now()
-        delivery_id = handled.delivery.delivery_id if handled.delivery else None
-        key = delivery_key(registration.id, delivery_id) if delivery_id else None
-        await self._audit.put(
-            WebhookAudit(
-                id=key or self._clock.new_id(),
-                registration_id=registration.id,
-                received_on=utc_date(now),
-                received_at=now,
-                tenant_id=registration.tenant_id,
-                delivery_id=delivery_id,
-                event_type=handled.event.event_type if handled.event else None,
-                entity_id=handled.event.external_id if handled.event else None,
-                verified=handled.verified,
-                secret_index=handled.secret_index,
-                queued=handled.queued,
-                status=handled.response.status,
-                reason=handled.reason,
-                duration=int((self._clock.monotonic() - started) * 1000),
-                source_ip=request.source_ip,
-                correlation_id=correlation_id,
+        return WebhookAudit(
+            id=audit_id,
+            registration_id=receipt.registration.id,
+            received_on=utc_date(now),
+            received_at=now,
+            tenant_id=receipt.registration.tenant_id,
+            delivery_id=delivery.delivery_id if delivery else None,
+            event_type=event.event_type if event else None,
+            entity_id=event.external_id if event else None,
+            events=len(delivery.events) if delivery and len(delivery.events) != 1 else None,
+            verified=receipt.verified,
+            secret_index=receipt.secret_index,
+            status=answer.status,
+            duration=int((self._clock.monotonic() - receipt.started) * 1000),
+            source_ip=receipt.request.source_ip,
+            correlation_id=receipt.correlation_id,
+        )
+
+    def _tell(self, audit: WebhookAudit, registration: Registration) -> None:
+        self._events.tell(
+            Event(
+                "castiel.webhook.received",
+                f"webhooks/{registration.id}",
+                {
+                    "registrationId": registration.id,
+                    "integrationId": registration.integration_id,
+                    "connectionId": registration.connection_id,
+                    "eventType": audit.event_type,
+                    "queued": audit.queued,
+                },
+                registration.tenant_id,
+                audit.correlation_id,
             )
         )
-        if key and handled.response.status == 200:
-            try:
-                await self._marks.put(f"delivery:{key}", correlation_id, seconds=SEEN_SECONDS)
-            except CacheUnavailable:
-                logger.warning("delivery not marked in Redis; its audit record is there")
 
 
 def _success(event: WebhookEvent | None, *, synced: bool) -> WebhookResponse:
@@ -209,3 +241,20 @@ def _success(event: WebhookEvent | None, *, synced: bool) -> WebhookResponse:
 
 def _failure(status: int, reason: str) -> WebhookResponse:
     return WebhookResponse(status, {"success": False, "error": reason})
+
+
+def _unknown() -> WebhookResponse:
+    return _failure(404, "registration not found")
+
+
+def _limited(retry_after: float) -> WebhookResponse:
+    seconds = max(1, math.ceil(retry_after))
+    return WebhookResponse(
+        429, {"success": False, "error": "rate limit exceeded"}, {"Retry-After": str(seconds)}
+    )
+
+
+def _unavailable(error: CastielError) -> WebhookResponse:
+    if error.retryable:
+        return _failure(503, "temporarily unavailable")
+    return _failure(500, "internal error")

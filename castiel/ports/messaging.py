@@ -69,3 +69,5 @@ class EventPublisher(Protocol):
     """Tells whoever listens. Nothing depends on it, so a failure is logged, never raised."""
 
     async def publish(self, event: Event) -> None: ...
+    async def publish_many(self, events: Sequence[Event]) -> None:
+        """The same for several, in one call."""

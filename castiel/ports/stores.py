@@ -208,6 +208,9 @@ class WebhookAuditStore(Protocol):
     """``webhook-audit``."""
 
     async def put(self, audit: WebhookAudit) -> None: ...
+    async def put_many(self, audits: Sequence[WebhookAudit]) -> None:
+        """Write records, those of one registration and day together; durable when it returns."""
+
     async def find(self, registration_id: str, received_on: str, audit_id: str) -> WebhookAudit | None:
         """One delivery's record, if it is there: a point read."""
 

@@ -120,3 +120,6 @@ class MemoryEvents:
 
     async def publish(self, event: Event) -> None:
         self.published.append(event)
+
+    async def publish_many(self, events: Sequence[Event]) -> None:
+        self.published.extend(events)

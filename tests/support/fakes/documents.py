@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Generic, TypeVar
 
@@ -178,6 +178,10 @@ class MemoryWebhookAudit(MemoryDocuments[WebhookAudit]):
     async def put(self, audit: WebhookAudit) -> None:
         self.write((audit.registration_id, audit.received_on, audit.id), audit, anyway=True)
 
+    async def put_many(self, audits: Sequence[WebhookAudit]) -> None:
+        for audit in audits:
+            await self.put(audit)
+
     async def find(self, registration_id: str, received_on: str, audit_id: str) -> WebhookAudit | None:
         try:
             return self.read((registration_id, received_on, audit_id))
@@ -186,7 +190,7 @@ class MemoryWebhookAudit(MemoryDocuments[WebhookAudit]):
 
     async def with_pending_messages(self) -> AsyncIterator[WebhookAudit]:
         for audit in self.all():
-            if audit.pending_messages:
+            if audit.pending:
                 yield audit
 
     async def of_registration(self, registration_id: str, since: datetime) -> AsyncIterator[WebhookAudit]:

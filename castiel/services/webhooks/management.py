@@ -1,0 +1,314 @@
+"""What operators do with registrations: create, try, list, rotate, pause, delete, and ask how they are.
+
+No provider module offers to create the webhook at the provider itself: a person sets the address and the secret
+there. Where a provider's API takes a new secret, rotation uses it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import islice
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr, ValidationError
+
+from castiel.adapters.http import HttpPool
+from castiel.adapters.urls import UrlPolicy, origin_of
+from castiel.domain.credentials import CredentialType
+from castiel.domain.rotation import DEFAULT_POLICIES
+from castiel.domain.signatures import (
+    OidcScheme,
+    RsaScheme,
+    SignatureScheme,
+    sign,
+)
+from castiel.domain.webhook_health import HEALTH_WINDOW, RegistrationHealth, assess
+from castiel.domain.webhooks import Registration, WebhookAction, WebhookAudit
+from castiel.errors import InvalidInput, NotFound
+from castiel.ports.clock import Clock
+from castiel.ports.stores import ConnectionStore, RegistrationStore, WebhookAuditStore
+from castiel.services.credentials import SecureCredentialService
+from castiel.services.credentials.documents import update_registration
+from castiel.services.credentials.management import NewCredential
+from castiel.services.credentials.webhook_secrets import SecretRotation
+from castiel.services.integrations import Integrations
+from castiel.services.webhooks.registrations import RegistrationCache
+from castiel.services.webhooks.verification import read_scheme
+
+logger = logging.getLogger(__name__)
+
+ID_BYTES = 16
+"""128 bits from the system's own source: nobody guesses a registration."""
+TEST_HEADER = "x-castiel-test"
+MOST_DELIVERIES = 5_000
+"""A verdict looks at no more deliveries than this, the newest."""
+LARGEST_BODY = 1_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class NewRegistration:
+    """A registration to create. Without a scheme it is the provider's own; without a secret one is generated.
+
+    ``settings``: the provider's (``botId``, ``teamId``, …), and ``publicKeys`` or ``jwksUrl`` for asymmetric schemes.
+    """
+
+    tenant_id: str
+    connection_id: str
+    scheme: str | dict[str, Any] | None = None
+    secret: SecretStr | None = None
+    events: tuple[str, ...] = ("*",)
+    action: WebhookAction = WebhookAction.PROPAGATE
+    rate_limit_per_minute: int | None = None
+    max_body_bytes: int | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedRegistration:
+    """What the sender has to be told: where to send to, and the secret to sign with (shown this once)."""
+
+    registration: Registration
+    path: str
+    secret: SecretStr | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrialDelivery:
+    """What became of a delivery that we signed and sent to ourselves."""
+
+    ok: bool
+    status: int
+    latency_ms: float
+
+
+class WebhookRegistrations:
+    """Every method raises :class:`NotFound` for a registration that the tenant does not have."""
+
+    def __init__(
+        self,
+        registrations: RegistrationStore,
+        connections: ConnectionStore,
+        audit: WebhookAuditStore,
+        credentials: SecureCredentialService,
+        rotation: SecretRotation,
+        integrations: Integrations,
+        cache: RegistrationCache,
+        clock: Clock,
+    ) -> None:
+        self._registrations = registrations
+        self._connections = connections
+        self._audit = audit
+        self._credentials = credentials
+        self._rotation = rotation
+        self._integrations = integrations
+        self._cache = cache
+        self._clock = clock
+
+    async def create(self, new: NewRegistration) -> IssuedRegistration:
+        """Issue an endpoint to a connection. Raises :class:`InvalidInput`, naming the field."""
+        connection = await self._connections.get(new.tenant_id, new.connection_id)
+        provider = self._integrations.provider(connection.integration_id)
+        scheme = new.scheme if new.scheme is not None else provider.webhooks.signature_preset
+        parsed = _checked(new, scheme)
+        registration = Registration(
+            id=f"wh-{secrets.token_hex(ID_BYTES)}",
+            tenant_id=new.tenant_id,
+            integration_id=connection.integration_id,
+            connection_id=connection.id,
+            scheme=scheme,
+            events=list(new.events),
+            action=new.action,
+            rate_limit_per_minute=new.rate_limit_per_minute,
+            max_body_bytes=new.max_body_bytes,
+            settings=dict(new.settings),
+            created_at=self._clock.now(),
+        )
+        brings_its_own = hasattr(provider.webhooks, "offered_secret") and new.secret is None
+        secret = None
+        if brings_its_own:
+            registration.pending_verification = True
+        elif not isinstance(parsed, OidcScheme | RsaScheme):
+            secret = await self._new_secret(registration, new.secret)
+        await self._registrations.create(registration)
+        logger.info("registration created", extra=_dimensions(registration))
+        return IssuedRegistration(registration, path_of(registration), secret)
+
+    async def get(self, tenant_id: str, registration_id: str) -> Registration:
+        """The registration as it is stored."""
+        registration = await self._registrations.get(registration_id)
+        if registration.tenant_id != tenant_id:
+            raise NotFound("no such registration")
+        return registration
+
+    async def verify(self, tenant_id: str, registration_id: str, base_url: str) -> TrialDelivery:
+        """Send ourselves a signed delivery that changes nothing, through the door at ``base_url``.
+
+        Raises :class:`InvalidInput` for a scheme whose private key only the sender has.
+        """
+        registration = await self.get(tenant_id, registration_id)
+        scheme = read_scheme(registration.scheme)
+        if isinstance(scheme, OidcScheme | RsaScheme) or not registration.secret_names:
+            raise InvalidInput(f"registration {registration_id}: only its sender can sign for it")
+        secret = (await self._credentials.read_secret(registration.secret_names[0])).encode()
+        message_id = f"castiel-test-{self._clock.new_id()}"
+        body = json.dumps({"castielTest": message_id}).encode()
+        headers = {
+            **sign(scheme, body, secret, self._clock.now(), message_id),
+            "Content-Type": "application/json",
+            TEST_HEADER: message_id,
+        }
+        # The operator names our own door, which may be on this machine.
+        http = HttpPool(UrlPolicy(frozenset({origin_of(base_url)})), timeout=15)
+        started = self._clock.monotonic()
+        try:
+            reply = await http.send(
+                "POST", _joined(base_url, path_of(registration)), headers=headers, content=body
+            )
+        finally:
+            await http.aclose()
+        return TrialDelivery(reply.status == 200, reply.status, (self._clock.monotonic() - started) * 1000)
+
+    async def rotate(self, tenant_id: str, registration_id: str) -> SecretStr:
+        """A new secret; the old one is accepted until the overlap is over and the sender is seen to use the new one.
+
+        Raises :class:`InvalidInput` for a registration whose secret is not Castiel's to make.
+        """
+        registration = await self.get(tenant_id, registration_id)
+        if registration.credential_id is None:
+            raise InvalidInput(f"registration {registration_id}: its sender chooses the secret")
+        await self._rotation.rotate(tenant_id, registration.credential_id)
+        self._cache.forget(registration_id)
+        newest = (await self.get(tenant_id, registration_id)).secret_names[0]
+        return SecretStr(await self._credentials.read_secret(newest))
+
+    async def pause(self, tenant_id: str, registration_id: str) -> Registration:
+        """Take nothing until it is resumed. What happens meanwhile is found by the connection's next sync."""
+        return await self._set(tenant_id, registration_id, enabled=False)
+
+    async def resume(self, tenant_id: str, registration_id: str) -> Registration:
+        """Take deliveries again."""
+        return await self._set(tenant_id, registration_id, enabled=True)
+
+    async def reopen(self, tenant_id: str, registration_id: str) -> Registration:
+        """Await a verification token again: the sender's subscription was made anew, with another secret."""
+        registration = await self.get(tenant_id, registration_id)
+        if not hasattr(self._integrations.provider(registration.integration_id).webhooks, "offered_secret"):
+            raise InvalidInput(f"registration {registration_id}: its sender hands over no token")
+
+        def change(current: Registration) -> None:
+            current.pending_verification = True
+            current.secret_names = []
+
+        return await self._changed(registration, change)
+
+    async def delete(self, tenant_id: str, registration_id: str) -> None:
+        """Forget it, and its secret."""
+        registration = await self.get(tenant_id, registration_id)
+        await self._registrations.delete(registration)
+        self._cache.forget(registration_id)
+        if registration.credential_id is not None:
+            await self._credentials.manage.delete(tenant_id, registration.credential_id)
+        logger.info("registration deleted", extra=_dimensions(registration))
+
+    async def health(self, tenant_id: str, registration_id: str) -> RegistrationHealth:
+        """The verdict over the last 24 hours, with recommendations."""
+        registration = await self.get(tenant_id, registration_id)
+        now = self._clock.now()
+        return assess(registration, await self._newest(registration_id, HEALTH_WINDOW), now)
+
+    async def deliveries(self, tenant_id: str, registration_id: str, limit: int = 50) -> list[WebhookAudit]:
+        """The records of its newest deliveries of the last 30 days."""
+        await self.get(tenant_id, registration_id)
+        return list(islice(await self._newest(registration_id, timedelta(days=30), limit), limit))
+
+    async def _newest(
+        self, registration_id: str, window: timedelta, limit: int = MOST_DELIVERIES
+    ) -> list[WebhookAudit]:
+        found: list[WebhookAudit] = []
+        async for delivery in self._audit.of_registration(registration_id, self._clock.now() - window):
+            found.append(delivery)
+            if len(found) == limit:
+                break
+        return found
+
+    async def _new_secret(self, registration: Registration, given: SecretStr | None) -> SecretStr:
+        """Into Key Vault, as a credential of its own that rotates."""
+        policy = DEFAULT_POLICIES["webhookSecret"]
+        credential = await self._credentials.manage.store(
+            NewCredential(
+                f"webhook-{registration.id}",
+                registration.tenant_id,
+                registration.integration_id,
+                CredentialType.WEBHOOK_SECRET,
+                given,
+                connection_id=registration.connection_id,
+                registration_id=registration.id,
+                # A secret that the sender chose is not ours to replace.
+                rotation=policy if given is None else policy.model_copy(update={"automatic": False}),
+            )
+        )
+        registration.credential_id = credential.id
+        registration.secret_names = [credential.secret_name]
+        return SecretStr(await self._credentials.read_secret(credential.secret_name))
+
+    async def _set(self, tenant_id: str, registration_id: str, *, enabled: bool) -> Registration:
+        def change(current: Registration) -> None:
+            current.enabled = enabled
+
+        return await self._changed(await self.get(tenant_id, registration_id), change)
+
+    async def _changed(self, registration: Registration, change: Any) -> Registration:
+        changed = await update_registration(self._registrations, registration.id, change)
+        self._cache.forget(registration.id)
+        return changed
+
+    async def list(self, tenant_id: str) -> list[Registration]:
+        """All of a tenant's registrations."""
+        return [registration async for registration in self._registrations.of_tenant(tenant_id)]
+
+
+def path_of(registration: Registration) -> str:
+    """Where the sender posts to, behind the app's own address."""
+    return f"/webhooks/{registration.id}/events"
+
+
+def _joined(base_url: str, path: str) -> str:
+    parts = urlsplit(base_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InvalidInput("baseUrl: give the app's address, https://…")
+    return base_url.rstrip("/") + path
+
+
+def _checked(new: NewRegistration, scheme: str | dict[str, Any]) -> SignatureScheme:
+    try:
+        parsed = read_scheme(scheme)
+    except KeyError:
+        raise InvalidInput("scheme: nobody knows this preset") from None
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        found = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in problems[:5])
+        raise InvalidInput(f"scheme: {found}") from None
+    if not new.events or not all(new.events):
+        raise InvalidInput("events: give at least one pattern, * for all")
+    for name, value in (
+        ("rateLimitPerMinute", new.rate_limit_per_minute),
+        ("maxBodyBytes", new.max_body_bytes),
+    ):
+        if value is not None and value < 1:
+            raise InvalidInput(f"{name}: give a number above 0")
+    if (new.max_body_bytes or 0) > LARGEST_BODY:
+        raise InvalidInput(f"maxBodyBytes: at most {LARGEST_BODY}, so that a delivery fits its audit record")
+    return parsed
+
+
+def _dimensions(registration: Registration) -> dict[str, str]:
+    return {
+        "registrationId": registration.id,
+        "tenantId": registration.tenant_id,
+        "integrationId": registration.integration_id,
+    }
