@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTHON ?= $(shell tools/find_python.sh)
 ARGS ?=
+# Tests wait for servers more than they compute; files stay whole, since their tests share a stack.
+CHECK_JOBS ?= 2
+TEST_JOBS ?= 4
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup run demo stack check test providers bench format clean clean-data
@@ -36,10 +39,10 @@ check: $(READY) ## Format, lint, types, architecture, fast tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q -m "not stack and not slow" $(ARGS)
+	$(BIN)/python -m pytest -q -n $(CHECK_JOBS) --dist loadfile -m "not stack and not slow" $(ARGS)
 
 test: $(READY) ## All tests, the local stack included
-	$(BIN)/python -m pytest -q $(ARGS)
+	$(BIN)/python -m pytest -q -n $(TEST_JOBS) --dist loadfile $(ARGS)
 
 providers: $(READY) ## Hold every provider to the common contract, and show the table
 	@exec $(BIN)/python -m tests.provider_table

@@ -27,7 +27,7 @@ CLAIMS: dict[str, Any] = {
     "iat": SECONDS,
     "exp": SECONDS + 3600,
 }
-ABSENT = object()
+ABSENT = "(absent)"  # a text, since object() has another name in every process
 
 
 def bearer(
