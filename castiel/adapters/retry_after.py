@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+
+from castiel.adapters.http_dates import http_date
 
 MAX_RETRY_AFTER_SECONDS = 86_400.0
 
@@ -16,14 +17,6 @@ def retry_after_seconds(headers: Mapping[str, str], now: datetime | None = None)
         return None
     if text.replace(".", "", 1).isdigit():
         return min(float(text), MAX_RETRY_AFTER_SECONDS)
-    when = _date(text)
-    since = _date(headers.get("date", "")) or now or datetime.now(UTC)
+    when = http_date(text)
+    since = http_date(headers.get("date")) or now or datetime.now(UTC)
     return None if when is None else min(max(0.0, (when - since).total_seconds()), MAX_RETRY_AFTER_SECONDS)
-
-
-def _date(text: str) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(text)
-    except (TypeError, ValueError):
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -63,6 +64,16 @@ class RefreshMethod(StrEnum):
         """Whether it can do nothing without a refresh token."""
         return self is RefreshMethod.REFRESH_TOKEN
 
+    @property
+    def needs_app(self) -> bool:
+        """Whether the provider has to know an app of ours. A service account is known by itself."""
+        return self is not RefreshMethod.SERVICE_ACCOUNT
+
+
+def refresh_method(settings: Mapping[str, Any]) -> RefreshMethod:
+    """What a credential's settings say. A method nobody knows raises ValueError."""
+    return RefreshMethod(str(settings.get("refreshMethod") or RefreshMethod.REFRESH_TOKEN.value))
+
 
 class RefreshAttempt(Model):
     """The journal of the last refresh: written before the provider is called, closed when the pair is stored.
@@ -123,7 +134,7 @@ class Credential(Document):
     @property
     def refresh_method(self) -> RefreshMethod:
         """How its token is renewed. A method nobody knows raises ValueError."""
-        return RefreshMethod(str(self.settings.get("refreshMethod") or RefreshMethod.REFRESH_TOKEN.value))
+        return refresh_method(self.settings)
 
 
 class TokenSecret(Model):
@@ -161,7 +172,8 @@ class TokenSecret(Model):
 
 
 class OAuthClient(Model):
-    """The app's own identity at a provider, in Key Vault as ``oauth-client-{integrationId}``.
+    """The app's own identity at a provider, in Key Vault as ``oauth-client-{integrationId}``; or a service account's
+    key file as Google gives it out, in a secret that the credential names.
 
     The rest is filled in from the credential before a provider's OAuth sees it: the method, the private key
     (PEM, of the credential's ``clientPrivateKey`` companion or of the app) and the credential's settings.
@@ -170,6 +182,8 @@ class OAuthClient(Model):
     client_id: str
     client_secret: SecretStr | None = None
     private_key: SecretStr | None = None
+    client_email: str | None = None
+    private_key_id: str | None = None
     refresh_method: RefreshMethod = RefreshMethod.REFRESH_TOKEN
     arguments: dict[str, Any] = Field(default_factory=dict)
 

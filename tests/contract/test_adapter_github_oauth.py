@@ -23,7 +23,8 @@ from castiel.errors import (
     ProviderUnavailable,
     ReauthRequired,
 )
-from tests.support.github import INSTALLATION, app_key
+from tests.support.github import INSTALLATION
+from tests.support.keys import rsa_pair
 from tests.support.providers import ProviderSandbox, connection_for, running_sandbox
 
 pytestmark = pytest.mark.stack
@@ -180,7 +181,7 @@ async def test_the_apps_secrets_go_to_github_only(github: ProviderSandbox, setti
 
 
 async def app(github: ProviderSandbox) -> OAuthClient:
-    private, public = app_key()
+    private, public = rsa_pair()
     await github.control.policy(clients={"castiel-app": {"secret": "", "publicKey": public}})
     return OAuthClient(client_id="castiel-app", private_key=SecretStr(private))
 
@@ -221,7 +222,7 @@ async def test_an_installation_that_is_gone_or_suspended(github: ProviderSandbox
 
 async def test_an_installation_without_a_fitting_key(github: ProviderSandbox) -> None:
     await app(github)
-    other, _ = app_key()
+    other, _ = rsa_pair()
     with pytest.raises(ProviderRejected):
         await installed(github, OAuthClient(client_id="castiel-app", private_key=SecretStr(other)))
     with pytest.raises(ConfigurationError, match="privateKey"):

@@ -11,9 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests.support.keys import rsa_pair
 from tests.support.sandbox import CLIENT, Org, code_of, salesforce_org
 
 pytestmark = pytest.mark.stack
@@ -147,11 +146,8 @@ async def test_authorization_code_with_pkce(org: Org) -> None:
 
 
 async def test_jwt_bearer(org: Org) -> None:
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    await org.control.policy(clients={"jwt-app": {"secret": None, "publicKey": public.decode()}})
+    key, public = rsa_pair()
+    await org.control.policy(clients={"jwt-app": {"secret": None, "publicKey": public}})
     claims = {
         "iss": "jwt-app",
         "sub": "integration@castiel.example.com",

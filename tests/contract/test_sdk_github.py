@@ -11,7 +11,8 @@ import github as pygithub
 import pytest
 from github import Auth, BadCredentialsException, Github, GithubIntegration, UnknownObjectException
 
-from tests.support.github import INSTALLATION, PlainGitHub, app_key, plain_github
+from tests.support.github import INSTALLATION, PlainGitHub, plain_github
+from tests.support.keys import rsa_pair
 
 pytestmark = [pytest.mark.stack, pytest.mark.sdk]
 
@@ -137,7 +138,7 @@ async def test_a_renamed_repository_is_followed(sandbox: PlainGitHub) -> None:
 
 async def test_an_app_makes_its_installations_tokens(sandbox: PlainGitHub) -> None:
     await sandbox.control.seed(Repository=2)
-    private, public = app_key()
+    private, public = rsa_pair()
     await sandbox.control.policy(clients={"castiel-app": {"secret": "", "publicKey": public}})
     auth = Auth.AppAuth("castiel-app", private)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,25 +14,27 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import SecretStr
 
 from castiel.bootstrap import Services, build
 from castiel.domain.connections import Connection, ConnectionStatus
-from castiel.domain.credentials import Credential, CredentialType, TokenSecret
-from castiel.errors import ConnectionPaused, NotFound, ReauthRequired
+from castiel.domain.credentials import Credential, CredentialType, OAuthClient, TokenSecret
+from castiel.errors import ConnectionPaused, InvalidInput, NotFound, ReauthRequired
 from castiel.services.credentials.loopback import LoopbackListener
 from castiel.services.credentials.management import NewCredential
 from infra.local.sample import SALESFORCE, TENANT, plant
 from infra.local.sandbox.client import SandboxControl
 from tests.support.app import InProcess, running_services, settings_for
 from tests.support.fakes.documents import MemoryCredentials
+from tests.support.github import INSTALLATION
+from tests.support.keys import rsa_pair
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 CREDENTIAL = SALESFORCE.credential_id
 USERNAME = "integration@castiel.example.com"
+SERVICE_ACCOUNT = "castiel@project.iam.gserviceaccount.example.com"
+SCOPES = "https://www.googleapis.com/auth/contacts https://www.googleapis.com/auth/calendar.events"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -249,50 +252,97 @@ async def test_a_revoked_credential_is_withdrawn_at_the_provider(app: InProcess,
     assert await org.revoke(refresh_token.get_secret_value()) == 0
 
 
-async def test_an_assertion_stands_in_for_a_persons_consent(app: InProcess, org: SandboxControl) -> None:
-    """Salesforce's JWT bearer flow, with the key as a credential of its own."""
-    services = app.services
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ).decode()
-    client_id = next(iter((await org.policy())["clients"]))
-    await org.policy(clients={client_id: {"secret": "castiel-local-secret", "publicKey": public.decode()}})
-    await services.credentials.manage.store(
+@dataclass(frozen=True)
+class Signing:
+    """A way to tokens that are signed for: what the provider is told of the key, and what the credential says."""
+
+    provider: str
+    policy: Callable[[str], dict[str, Any]]
+    settings: dict[str, Any]
+    connection: dict[str, Any] = field(default_factory=dict)
+    app: str | None = None
+    """The client id of the app, where there has to be one."""
+
+
+SIGNINGS = (
+    Signing(
+        "salesforce",
+        lambda public: {"clients": {"jwt-app": {"secret": None, "publicKey": public}}},
+        {"refreshMethod": "jwtBearer", "username": USERNAME},
+        app="jwt-app",
+    ),
+    Signing(
+        "google",
+        lambda public: {"serviceAccounts": {SERVICE_ACCOUNT: {"publicKey": public, "delegated": SCOPES}}},
+        {
+            "refreshMethod": "serviceAccount",
+            "clientEmail": SERVICE_ACCOUNT,
+            "subject": USERNAME,
+            "scopes": SCOPES,
+        },
+    ),
+    Signing(
+        "github",
+        lambda public: {"clients": {"castiel-app": {"secret": "", "publicKey": public}}},
+        {"refreshMethod": "appInstallation"},
+        {"installationId": INSTALLATION, "repositories": ["octo-org/engine"]},
+        app="castiel-app",
+    ),
+)
+
+
+@pytest.mark.parametrize("signing", SIGNINGS, ids=lambda s: s.settings["refreshMethod"])
+async def test_a_signature_stands_in_for_a_persons_consent(app: InProcess, signing: Signing) -> None:
+    """The key is a credential of its own; the first token comes with the first use."""
+    services, name = app.services, f"signing-{signing.provider}"
+    private, public = rsa_pair()
+    new = services.credentials.manage.store
+    await new(
         NewCredential(
-            "key-jwt", TENANT, "salesforce", CredentialType.CLIENT_PRIVATE_KEY, secret=SecretStr(pem)
+            f"key-{name}", TENANT, signing.provider, CredentialType.CLIENT_PRIVATE_KEY, SecretStr(private)
         )
     )
-    spent = TokenSecret(
-        access_token=SecretStr("made-up-and-never-valid"), expiry_time=datetime(2020, 1, 1, tzinfo=UTC)
-    )
-    await services.credentials.manage.store(
+    await new(
         NewCredential(
-            "cred-jwt",
+            name,
             TENANT,
-            "salesforce",
+            signing.provider,
             CredentialType.OAUTH2,
-            secret=spent,
-            connection_id="conn-jwt",
-            companion_ids=("key-jwt",),
-            settings={"refreshMethod": "jwtBearer", "username": USERNAME},
+            connection_id=f"conn-{name}",
+            companion_ids=(f"key-{name}",),
+            settings=signing.settings,
         )
     )
-    connection = await services.stores.connections.create(
-        Connection(
-            id="conn-jwt",
-            tenant_id=TENANT,
-            integration_id="salesforce",
-            credential_id="cred-jwt",
-            settings={"baseUrl": org.url},
+    if signing.app is not None:
+        await services.vault.set(f"oauth-client-{name}", OAuthClient(client_id=signing.app).to_json_text())
+        stored = await services.stores.credentials.get(TENANT, name)
+        stored.client_secret_name = f"oauth-client-{name}"
+        await services.stores.credentials.replace(stored)
+    async with app.control(signing.provider) as control:
+        await control.policy(**signing.policy(public))
+        connection = await services.stores.connections.create(
+            Connection(
+                id=f"conn-{name}",
+                tenant_id=TENANT,
+                integration_id=signing.provider,
+                credential_id=name,
+                settings={"baseUrl": control.url, **signing.connection},
+            )
         )
-    )
     await services.integrations.adapter(connection).check()
-    credential: Credential = await services.stores.credentials.get(TENANT, "cred-jwt")
-    assert (credential.refresh_count, credential.refreshable) == (1, True)
+    await services.credentials.refresh_oauth_token(TENANT, name)
+    credential: Credential = await services.stores.credentials.get(TENANT, name)
+    assert (credential.refresh_count, credential.refreshable) == (2, True)
+    due = [c.id async for c in services.stores.credentials.expiring(datetime.now(UTC) + timedelta(days=1))]
+    assert name in due
+
+
+async def test_a_method_nobody_knows_is_refused_when_it_is_stored(app: InProcess) -> None:
+    new = NewCredential(
+        "cred-odd", TENANT, "google", CredentialType.OAUTH2, settings={"refreshMethod": "carrierPigeon"}
+    )
+    with pytest.raises(InvalidInput, match=r"settings\.refreshMethod"):
+        await app.services.credentials.manage.store(new)
 
 
 async def _events(services: Services, kind: str) -> list[str]:

@@ -8,8 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import httpx
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from castiel.adapters.http import HttpPool
 from castiel.adapters.urls import UrlPolicy, origin_of
@@ -69,15 +67,3 @@ async def crowded_github(count: int) -> AsyncIterator[ProviderSandbox]:
             yield ProviderSandbox(control, http)
         finally:
             await http.aclose()
-
-
-def app_key() -> tuple[str, str]:
-    """A new RSA pair in PEM: private, public."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    return private.decode(), public.decode()

@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from castiel.adapters.errors_table import ErrorDetail, ErrorRule
-from castiel.adapters.github.moments import answered_at
 from castiel.adapters.github.settings import api_base, api_version
 from castiel.adapters.http import Dialect, HttpReply
+from castiel.adapters.http_dates import answered_at
 from castiel.domain.connections import Connection
 from castiel.domain.quota import Quota
 from castiel.errors import MalformedResponse, PermissionDenied, ProviderRateLimited, RecordNotFound

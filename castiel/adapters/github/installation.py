@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-import jwt
 from pydantic import SecretStr
 
 from castiel.adapters.errors_table import ErrorDetail, ErrorRule, classify
 from castiel.adapters.github.dialect import limit_met, row
-from castiel.adapters.github.moments import answered_at, parse_moment
+from castiel.adapters.github.moments import parse_moment
 from castiel.adapters.github.settings import DEFAULT_API_VERSION, base_url, ensure_github
 from castiel.adapters.http import HttpPool
+from castiel.adapters.http_dates import answered_at
+from castiel.adapters.oauth import signed
 from castiel.adapters.retry_after import retry_after_seconds
 from castiel.domain.connections import Connection
 from castiel.domain.credentials import OAuthClient, TokenSecret
 from castiel.errors import (
-    ConfigurationError,
     MalformedResponse,
     ProviderRateLimited,
     ProviderRejected,
@@ -78,12 +78,6 @@ async def installation_token(
 
 
 def _app_jwt(client: OAuthClient, now: datetime) -> str:
-    if client.private_key is None:
-        raise ConfigurationError(
-            "oauth-client-github: an installation needs the app's privateKey beside its clientId"
-        )
     claims = {"iat": now - CLOCK_DRIFT, "exp": now + JWT_LIFETIME, "iss": client.client_id}
-    try:
-        return jwt.encode(claims, client.private_key.get_secret_value(), algorithm="RS256")
-    except (jwt.PyJWTError, ValueError, TypeError):
-        raise ConfigurationError("oauth-client-github: privateKey is no RSA key in PEM") from None
+    key_is = "oauth-client-github, the app's privateKey beside its clientId"
+    return signed(client, claims, key_is=key_is).get_secret_value()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 from castiel.errors import CursorExpired, MalformedResponse
 
@@ -23,15 +21,6 @@ def parse_moment(text: object) -> datetime:
 def moment_text(moment: datetime) -> str:
     """A moment in GitHub's form, which also sorts by time."""
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def answered_at(headers: Mapping[str, str]) -> datetime:
-    """The server's clock when it answered. Raises :class:`MalformedResponse` for an answer without a ``Date``."""
-    try:
-        moment = parsedate_to_datetime(headers["date"])
-    except (KeyError, TypeError, ValueError):
-        raise MalformedResponse("an answer without a date") from None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def rewritten(saved: object) -> str | None:

@@ -7,31 +7,28 @@ https://docs.github.com/en/apps/oauth-apps/maintaining-oauth-apps/troubleshootin
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from datetime import timedelta
-from typing import Any
 from urllib.parse import urlencode
-
-from pydantic import SecretStr
 
 from castiel.adapters.base import OAuthFlow
 from castiel.adapters.errors_table import ErrorDetail, ErrorRule, classify
-from castiel.adapters.github.dialect import row
 from castiel.adapters.github.installation import installation_token
-from castiel.adapters.github.moments import answered_at
 from castiel.adapters.github.settings import ensure_github, installation_id, login_url
 from castiel.adapters.http import HttpPool, HttpReply
+from castiel.adapters.http_dates import answered_at
+from castiel.adapters.oauth import (
+    answer_body,
+    client_identity,
+    error_body,
+    lifetime_of,
+    pkce,
+    refresh_grant,
+    token_of,
+)
 from castiel.adapters.retry_after import retry_after_seconds
 from castiel.domain.connections import Connection
 from castiel.domain.credentials import OAuthClient, TokenSecret
-from castiel.errors import (
-    MalformedResponse,
-    ProviderRateLimited,
-    ProviderRejected,
-    ProviderUnavailable,
-    ReauthRequired,
-)
+from castiel.errors import ProviderRateLimited, ProviderRejected, ProviderUnavailable, ReauthRequired
 
 _RULES = (
     ErrorRule(ReauthRequired, code="bad_refresh_token"),
@@ -63,11 +60,9 @@ class GitHubOAuth(OAuthFlow):
         installation = installation_id(connection)
         if installation is not None:
             return await installation_token(http, connection, client, installation)
-        if token.refresh_token is None:
-            # An OAuth app's token doesn't expire: one that was refused has been revoked.
-            raise ReauthRequired("no refresh token was granted", provider_code="no_refresh_token")
-        form = {"grant_type": "refresh_token", "refresh_token": token.refresh_token.get_secret_value()}
-        return _token(await _ask(http, connection, {**form, **_identity(client)}), token)
+        # An OAuth app's token has no refresh token and doesn't expire: one that was refused has been revoked.
+        form = {**refresh_grant(token), **client_identity(client)}
+        return _token(await _ask(http, connection, form), token)
 
     def authorization_url(
         self,
@@ -83,8 +78,7 @@ class GitHubOAuth(OAuthFlow):
             "client_id": client.client_id,
             "redirect_uri": redirect_uri,
             "state": state,
-            "code_challenge": code_challenge,
-            "code_challenge_method": "S256",
+            **pkce(code_challenge),
         }
         scopes = connection.settings.get("scopes")
         scope = {"scope": str(scopes)} if scopes else {}
@@ -105,51 +99,28 @@ class GitHubOAuth(OAuthFlow):
         if installation is not None:
             return await installation_token(http, connection, client, installation)
         form = {"code": code, "redirect_uri": redirect_uri, "code_verifier": code_verifier}
-        return _token(await _ask(http, connection, {**form, **_identity(client)}), None)
+        return _token(await _ask(http, connection, {**form, **client_identity(client)}), None)
 
 
-def _identity(client: OAuthClient) -> dict[str, str]:
-    secret = client.client_secret
-    return {"client_id": client.client_id} | ({"client_secret": secret.get_secret_value()} if secret else {})
-
-
-async def _ask(http: HttpPool, connection: Connection | None, form: Mapping[str, str]) -> dict[str, Any]:
+async def _ask(http: HttpPool, connection: Connection | None, form: Mapping[str, str]) -> HttpReply:
     login = ensure_github(login_url(connection), http, "loginUrl")
     # Without Accept the answer comes as a form.
     accept = {"Accept": "application/json"}
     reply = await http.send(
         "POST", f"{login}/login/oauth/access_token", headers=accept, form=form, safe=False
     )
-    code = _error_code(reply)
+    code = _code(error_body(reply).get("error"))
     if reply.status != 200 or code is not None:
         wait = retry_after_seconds(reply.headers)
         raise classify(_RULES, "github", reply.status, ErrorDetail(code), wait)
-    return {**row(reply), "answered_at": answered_at(reply.headers)}
+    return reply
 
 
-def _error_code(reply: HttpReply) -> str | None:
-    try:
-        body = json.loads(reply.body)
-    except (ValueError, RecursionError):
-        return None
-    code = body.get("error") if isinstance(body, dict) else None
-    return code[:80] if isinstance(code, str) and code.isidentifier() else None
+def _code(name: object) -> str | None:
+    return name[:80] if isinstance(name, str) and name.isidentifier() else None
 
 
-def _token(body: Mapping[str, Any], old: TokenSecret | None) -> TokenSecret:
-    access_token, rotated = body.get("access_token"), body.get("refresh_token")
-    if not isinstance(access_token, str) or not access_token:
-        raise MalformedResponse("the token answer has no access_token")
-    issued_at, expires_in = body["answered_at"], body.get("expires_in")
-    lifetime = timedelta(seconds=expires_in) if isinstance(expires_in, int) and expires_in > 0 else None
-    return TokenSecret(
-        access_token=SecretStr(access_token),
-        refresh_token=SecretStr(rotated)
-        if isinstance(rotated, str) and rotated
-        else old and old.refresh_token,
-        # An app may have expiry switched off: its tokens are used until they are refused.
-        expiry_time=issued_at + lifetime if lifetime else None,
-        issued_at=issued_at,
-        token_type=str(body.get("token_type") or "bearer"),
-        scope=str(body.get("scope") or "") or None,
-    )
+def _token(reply: HttpReply, old: TokenSecret | None) -> TokenSecret:
+    body = answer_body(reply)
+    # An app may have expiry switched off: its tokens are used until they are refused.
+    return token_of(body, old, issued_at=answered_at(reply.headers), lifetime=lifetime_of(body))

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from castiel.adapters.github.dialect import next_link, rows
-from castiel.adapters.github.moments import answered_at, moment_text, rewritten
+from castiel.adapters.github.moments import moment_text, rewritten
 from castiel.adapters.github.seen import Seen, updated
 from castiel.adapters.http import ApiClient, HttpReply
+from castiel.adapters.http_dates import answered_at
 from castiel.errors import CursorExpired, SchemaMismatch
 
 PAGE_SIZE = 100

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
 
 from castiel.adapters.http import AccessToken, HttpPool
-from castiel.adapters.urls import origin_of
+from castiel.adapters.oauth import ensure_own
 from castiel.domain.connections import Connection
 from castiel.errors import ConfigurationError
 
@@ -37,8 +36,7 @@ ARGUMENTS = {
 _API_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}")
 _OWNER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})(?:_[A-Za-z0-9]{1,10})?")
 _REPOSITORY = re.compile(rf"{_OWNER.pattern}/(?!\.{{1,2}}$)[\w.-]{{1,100}}", re.ASCII)
-_OWN_HOSTS = ("github.com", "api.github.com")
-_OWN_DOMAIN = ".ghe.com"
+_OWN_HOSTS = ("github.com", "api.github.com", ".ghe.com")
 
 
 def base_url(connection: Connection | None) -> str:
@@ -65,10 +63,7 @@ def ensure_github(url: str, http: HttpPool, setting: str) -> str:
     (https://docs.github.com/en/enterprise-cloud@latest/admin/data-residency), and the sandbox.
     Raises :class:`ConfigurationError`.
     """
-    host = urlsplit(url).hostname or ""
-    if host in _OWN_HOSTS or host.endswith(_OWN_DOMAIN) or origin_of(url) in http.policy.trusted_origins:
-        return url
-    raise ConfigurationError(f"{setting}: not an address of GitHub")
+    return ensure_own(url, http, _OWN_HOSTS, setting=setting, provider="GitHub")
 
 
 def api_version(connection: Connection) -> str:

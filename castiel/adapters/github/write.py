@@ -21,7 +21,7 @@ from castiel.adapters.github.dialect import next_link, row, rows
 from castiel.adapters.github.fetch import Reader
 from castiel.adapters.github.ids import ItemId, parse_item
 from castiel.adapters.github.marker import has_key, is_deleted, with_deleted, with_key
-from castiel.adapters.github.moments import answered_at, parse_moment
+from castiel.adapters.github.moments import parse_moment
 from castiel.adapters.github.payloads import changes_of, creation_of, target_of
 from castiel.adapters.github.records import ISSUE, KINDS, is_pull_request, item_record, number_of
 from castiel.adapters.github.repositories import Repositories
@@ -31,6 +31,7 @@ from castiel.adapters.github.settings import (
     seconds,
 )
 from castiel.adapters.http import ApiClient
+from castiel.adapters.http_dates import answered_at
 from castiel.domain.connections import Connection
 from castiel.domain.messages import Operation
 from castiel.errors import (

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Any
 
 from castiel.adapters.errors_table import ErrorDetail, ErrorRule
 from castiel.adapters.google.addresses import ORIGINS, base_url
 from castiel.adapters.http import Dialect, HttpReply
+from castiel.adapters.http_dates import http_date
 from castiel.adapters.retry_after import MAX_RETRY_AFTER_SECONDS
 from castiel.errors import (
     AuthenticationFailed,
@@ -111,7 +111,7 @@ def _retry_after(error: Mapping[str, Any], reply: HttpReply) -> float | None:
         if isinstance(delay, str) and re.fullmatch(r"\d{1,6}(\.\d+)?s", delay):
             return min(float(delay[:-1]), MAX_RETRY_AFTER_SECONDS)
     named = _RETRY_AFTER.search(str(error.get("message") or ""))
-    now = answered_at(reply)
+    now = http_date(reply.headers.get("date"))
     if named is None or now is None:
         return None
     try:
@@ -119,15 +119,6 @@ def _retry_after(error: Mapping[str, Any], reply: HttpReply) -> float | None:
     except ValueError:
         return None
     return min(max(0.0, (until - now).total_seconds()), MAX_RETRY_AFTER_SECONDS)
-
-
-def answered_at(reply: HttpReply) -> datetime | None:
-    """Google's clock when it answered."""
-    try:
-        moment = parsedate_to_datetime(reply.headers["date"])
-    except (KeyError, TypeError, ValueError):
-        return None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 DIALECT = Dialect(

@@ -17,9 +17,10 @@ from datetime import datetime
 
 from castiel.adapters.base import Cursor, ExternalRecord, Page
 from castiel.adapters.http import ApiClient, HttpReply
+from castiel.adapters.http_dates import answered_at
 from castiel.adapters.notion.cursor import Position
 from castiel.adapters.notion.dialect import members
-from castiel.adapters.notion.moments import answered_at, moment_text, parse_moment
+from castiel.adapters.notion.moments import moment_text, parse_moment
 from castiel.adapters.notion.records import complete, data_source_of, is_trashed, page_path, record_of
 from castiel.adapters.notion.settings import data_source_ids, full_pass_every
 from castiel.adapters.notion.values import Json

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-
-import httpx
 
 from castiel.errors import MalformedResponse
 
@@ -28,12 +25,3 @@ def moment_text(moment: datetime) -> str:
 def minute_of(moment: datetime) -> datetime:
     """The start of the minute, which is as exactly as Notion tells ``last_edited_time``."""
     return moment.replace(second=0, microsecond=0)
-
-
-def answered_at(headers: httpx.Headers) -> datetime:
-    """The server's clock when it answered. Raises :class:`MalformedResponse` for an answer without a ``Date``."""
-    try:
-        moment = parsedate_to_datetime(headers["date"])
-    except (KeyError, TypeError, ValueError):
-        raise MalformedResponse("the answer has no Date") from None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import httpx
-from pydantic import SecretStr
 
 from castiel.adapters.base import OAuthFlow
-from castiel.adapters.errors_table import ErrorDetail, ErrorRule, classify
+from castiel.adapters.errors_table import ErrorRule, classify
 from castiel.adapters.http import HttpPool, HttpReply
-from castiel.adapters.notion.dialect import RULES, error_detail, members
-from castiel.adapters.notion.moments import answered_at
+from castiel.adapters.http_dates import answered_at
+from castiel.adapters.notion.dialect import RULES, error_detail
 from castiel.adapters.notion.settings import DEFAULT_BASE_URL, DEFAULT_VERSION
 from castiel.adapters.notion.values import Json
+from castiel.adapters.oauth import answer_body, code_grant, ensure_own, error_body, refresh_grant, token_of
 from castiel.adapters.retry_after import retry_after_seconds
-from castiel.adapters.urls import origin_of
 from castiel.domain.connections import Connection
 from castiel.domain.credentials import OAuthClient, TokenSecret
-from castiel.errors import ConfigurationError, MalformedResponse, ProviderRejected, ReauthRequired
+from castiel.errors import ProviderRejected, ReauthRequired
 
 KEEP_ALIVE = timedelta(hours=24)
 """Notion tells no expiry. A token that can be refreshed is taken to last a day, so that its refresh token is used
@@ -47,10 +46,7 @@ class NotionOAuth(OAuthFlow):
         self, http: HttpPool, connection: Connection | None, client: OAuthClient, token: TokenSecret
     ) -> TokenSecret:
         """A new pair; both old tokens are spent. Raises :class:`ReauthRequired` or another ProviderError."""
-        if token.refresh_token is None:
-            raise ReauthRequired("no refresh token was granted", provider_code="no_refresh_token")
-        grant = {"grant_type": "refresh_token", "refresh_token": token.refresh_token.get_secret_value()}
-        return _token(await _ask(http, connection, client, grant), token)
+        return _token(await _ask(http, connection, client, refresh_grant(token)), token)
 
     def authorization_url(
         self,
@@ -82,8 +78,7 @@ class NotionOAuth(OAuthFlow):
         code_verifier: str,  # noqa: ARG002  (the interface's)
     ) -> TokenSecret:
         """The first pair. Raises as :meth:`refresh` does."""
-        grant = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
-        return _token(await _ask(http, connection, client, grant), None)
+        return _token(await _ask(http, connection, client, code_grant(code, redirect_uri)), None)
 
     async def revoke(
         self, http: HttpPool, connection: Connection | None, client: OAuthClient, token: TokenSecret
@@ -102,11 +97,7 @@ def _login_url(connection: Connection | None) -> str:
 async def _ask(
     http: HttpPool, connection: Connection | None, client: OAuthClient, body: Json, what: str = "token"
 ) -> HttpReply:
-    url = _login_url(connection)
-    host = urlsplit(url).hostname or ""
-    if not host.endswith(".notion.com") and origin_of(url) not in http.policy.trusted_origins:
-        # The app's secret goes there: no other host may have it, whatever a tenant's settings say.
-        raise ConfigurationError("authUrl: not an address of Notion")
+    url = ensure_own(_login_url(connection), http, (".notion.com",), setting="authUrl", provider="Notion")
     secret = client.client_secret.get_secret_value() if client.client_secret else ""
     reply = await http.send(
         "POST",
@@ -117,30 +108,16 @@ async def _ask(
         auth=httpx.BasicAuth(client.client_id, secret),
     )
     if reply.status != 200:
-        raise classify(_RULES, "notion", reply.status, _detail(reply), retry_after_seconds(reply.headers))
+        raise classify(
+            _RULES,
+            "notion",
+            reply.status,
+            error_detail(error_body(reply)),
+            retry_after_seconds(reply.headers),
+        )
     return reply
 
 
-def _detail(reply: HttpReply) -> ErrorDetail:
-    try:
-        body = json.loads(reply.body)
-    except (ValueError, RecursionError):
-        return ErrorDetail()
-    return error_detail(body) if isinstance(body, dict) else ErrorDetail()
-
-
 def _token(reply: HttpReply, old: TokenSecret | None) -> TokenSecret:
-    body = members(reply)
-    access_token, given = body.get("access_token"), body.get("refresh_token")
-    if not isinstance(access_token, str) or not access_token:
-        raise MalformedResponse("the token answer has no access_token", status=reply.status)
-    rotated = SecretStr(given) if isinstance(given, str) and given else None
-    refresh_token = rotated or (old.refresh_token if old else None)
-    issued_at = answered_at(reply.headers)
-    return TokenSecret(
-        access_token=SecretStr(access_token),
-        refresh_token=refresh_token,
-        expiry_time=issued_at + KEEP_ALIVE if refresh_token else None,
-        issued_at=issued_at,
-        token_type=str(body.get("token_type") or "bearer"),
-    )
+    token = token_of(answer_body(reply), old, issued_at=answered_at(reply.headers), lifetime=KEEP_ALIVE)
+    return token if token.refresh_token else token.model_copy(update={"expiry_time": None})

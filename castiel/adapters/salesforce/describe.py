@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from castiel.adapters.http import ApiClient, HttpReply
-from castiel.adapters.salesforce.moments import answered_at
+from castiel.adapters.http_dates import answered_at
 from castiel.adapters.salesforce.settings import api_path, chosen_fields, entity_name
 from castiel.domain.connections import Connection
 from castiel.domain.fields import EntityDescription, FieldDescription, FieldType

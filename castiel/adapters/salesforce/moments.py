@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-
-import httpx
 
 from castiel.errors import MalformedResponse
 
@@ -31,12 +28,3 @@ def literal(text: str) -> str:
     Source: https://developer.salesforce.com/docs/atlas.en-us.soql_sosl.meta/soql_sosl/sforce_api_calls_soql_select_dateformats.htm
     """
     return moment_text(parse_moment(text)).removesuffix("+0000") + "Z"
-
-
-def answered_at(headers: httpx.Headers) -> datetime:
-    """The server's clock when it answered. Raises :class:`MalformedResponse` for an answer without a ``Date``."""
-    try:
-        moment = parsedate_to_datetime(headers["date"])
-    except (KeyError, TypeError, ValueError):
-        raise MalformedResponse("the answer has no Date") from None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

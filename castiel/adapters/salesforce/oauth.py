@@ -7,27 +7,34 @@ Sources: https://help.salesforce.com/s/articleView?id=sf.remoteaccess_oauth_web_
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlencode, urlsplit
-
-import jwt
-from pydantic import SecretStr
+from urllib.parse import urlencode
 
 from castiel.adapters.base import OAuthFlow
-from castiel.adapters.errors_table import ErrorDetail, ErrorRule, classify
+from castiel.adapters.errors_table import ErrorRule, classify
 from castiel.adapters.http import HttpPool, HttpReply
+from castiel.adapters.http_dates import answered_at
+from castiel.adapters.oauth import (
+    JWT_BEARER_GRANT,
+    answer_body,
+    client_identity,
+    code_grant,
+    ensure_own,
+    error_body,
+    pkce,
+    refresh_grant,
+    signed,
+    token_of,
+)
 from castiel.adapters.retry_after import retry_after_seconds
 from castiel.adapters.salesforce.dialect import error_detail
-from castiel.adapters.salesforce.moments import answered_at
 from castiel.adapters.salesforce.settings import (
     DEFAULT_LOGIN_URL,
     DEFAULT_SCOPES,
     DEFAULT_SESSION_MINUTES,
     number,
 )
-from castiel.adapters.urls import origin_of
 from castiel.domain.connections import Connection
 from castiel.domain.credentials import OAuthClient, RefreshMethod, TokenSecret
 from castiel.errors import (
@@ -39,7 +46,6 @@ from castiel.errors import (
     ReauthRequired,
 )
 
-JWT_BEARER_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 ASSERTION_LIFETIME = timedelta(minutes=3)
 
 _DOMAINS = (".salesforce.com", ".force.com", ".salesforce.mil", ".sfcrmproducts.cn")
@@ -73,13 +79,7 @@ class SalesforceOAuth(OAuthFlow):
         if client.refresh_method is RefreshMethod.JWT_BEARER:
             form = {"grant_type": JWT_BEARER_GRANT, "assertion": _assertion(client, login)}
             return _token(await _ask(http, login, form), connection, None)
-        if token.refresh_token is None:
-            raise ReauthRequired("no refresh token was granted", provider_code="no_refresh_token")
-        form = {
-            "grant_type": "refresh_token",
-            "refresh_token": token.refresh_token.get_secret_value(),
-            **_identity(client),
-        }
+        form = {**refresh_grant(token), **client_identity(client)}
         return _token(await _ask(http, login, form), connection, token)
 
     async def revoke(
@@ -111,8 +111,7 @@ class SalesforceOAuth(OAuthFlow):
             "redirect_uri": redirect_uri,
             "scope": str(connection.settings.get("scopes") or DEFAULT_SCOPES),
             "state": state,
-            "code_challenge": code_challenge,
-            "code_challenge_method": "S256",
+            **pkce(code_challenge),
         }
         return f"{_login_url(connection, None)}/services/oauth2/authorize?{urlencode(query)}"
 
@@ -128,18 +127,11 @@ class SalesforceOAuth(OAuthFlow):
     ) -> TokenSecret:
         """The first token. Raises as :meth:`refresh` does."""
         form = {
-            "grant_type": "authorization_code",
-            "code": code,
-            "redirect_uri": redirect_uri,
+            **code_grant(code, redirect_uri),
             "code_verifier": code_verifier,
-            **_identity(client),
+            **client_identity(client),
         }
         return _token(await _ask(http, _login_url(connection, None), form), connection, None)
-
-
-def _identity(client: OAuthClient) -> dict[str, str]:
-    secret = client.client_secret
-    return {"client_id": client.client_id} | ({"client_secret": secret.get_secret_value()} if secret else {})
 
 
 def _login_url(connection: Connection | None, instance_url: str | None) -> str:
@@ -151,57 +143,30 @@ def _login_url(connection: Connection | None, instance_url: str | None) -> str:
 def _assertion(client: OAuthClient, audience: str) -> str:
     """What the app signs in place of a person's consent; good for three minutes, as Salesforce takes it."""
     username = client.arguments.get("username")
-    if client.private_key is None or not isinstance(username, str) or not username:
-        raise ConfigurationError("jwtBearer: the credential needs settings.username and a private key")
+    if not isinstance(username, str) or not username:
+        raise ConfigurationError("jwtBearer: the credential needs settings.username")
     expires = datetime.now(UTC) + ASSERTION_LIFETIME
     claims = {"iss": client.client_id, "sub": username, "aud": audience, "exp": expires}
-    try:
-        return jwt.encode(claims, client.private_key.get_secret_value(), algorithm="RS256")
-    except (jwt.PyJWTError, ValueError, TypeError):
-        raise ConfigurationError("jwtBearer: the private key is no RSA key in PEM") from None
+    return signed(client, claims, key_is="jwtBearer, the credential's clientPrivateKey").get_secret_value()
 
 
 async def _ask(http: HttpPool, login_url: str, form: Mapping[str, str], endpoint: str = "token") -> HttpReply:
-    host = urlsplit(login_url).hostname or ""
-    if not host.endswith(_DOMAINS) and origin_of(login_url) not in http.policy.trusted_origins:
-        # The app's secret goes there: no other host may have it, whatever a tenant's settings say.
-        raise ConfigurationError("loginUrl: not an address of Salesforce")
-    reply = await http.send("POST", f"{login_url}/services/oauth2/{endpoint}", form=form, safe=False)
+    own = ensure_own(login_url, http, _DOMAINS, setting="loginUrl", provider="Salesforce")
+    reply = await http.send("POST", f"{own}/services/oauth2/{endpoint}", form=form, safe=False)
     if reply.status != 200:
-        raise classify(_RULES, "salesforce", reply.status, _detail(reply), retry_after_seconds(reply.headers))
+        detail = error_detail(error_body(reply), "error")
+        raise classify(_RULES, "salesforce", reply.status, detail, retry_after_seconds(reply.headers))
     return reply
 
 
-def _detail(reply: HttpReply) -> ErrorDetail:
-    try:
-        body = json.loads(reply.body)
-    except (ValueError, RecursionError):
-        return ErrorDetail()
-    return error_detail(body, "error") if isinstance(body, dict) else ErrorDetail()
-
-
 def _token(reply: HttpReply, connection: Connection | None, old: TokenSecret | None) -> TokenSecret:
-    body = reply.json()
-    if not isinstance(body, dict):
-        raise MalformedResponse("the token answer is no object", status=reply.status)
-    access_token, instance_url = body.get("access_token"), body.get("instance_url")
-    if not isinstance(access_token, str) or not access_token:
-        raise MalformedResponse("the token answer has no access_token", status=reply.status)
+    body = answer_body(reply)
+    instance_url = body.get("instance_url")
     if not isinstance(instance_url, str) or not instance_url:
         raise MalformedResponse("the token answer has no instance_url", status=reply.status)
-    rotated = body.get("refresh_token")
     issued_at = _issued_at(body.get("issued_at"), reply)
-    return TokenSecret(
-        access_token=SecretStr(access_token),
-        refresh_token=SecretStr(rotated)
-        if isinstance(rotated, str) and rotated
-        else old and old.refresh_token,
-        expiry_time=issued_at + _lifetime(connection),
-        issued_at=issued_at,
-        instance_url=instance_url,
-        token_type=_text(body.get("token_type")),
-        scope=_text(body.get("scope")),
-    )
+    token = token_of(body, old, issued_at=issued_at, lifetime=_lifetime(connection))
+    return token.model_copy(update={"instance_url": instance_url})
 
 
 def _lifetime(connection: Connection | None) -> timedelta:
@@ -218,7 +183,3 @@ def _issued_at(milliseconds: object, reply: HttpReply) -> datetime:
         except (OverflowError, ValueError, OSError):
             raise MalformedResponse("the token answer's issued_at is no time", status=reply.status) from None
     return answered_at(reply.headers)
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None

@@ -12,9 +12,10 @@ from typing import Any
 
 from castiel.adapters.base import PushOutcome, PushRecord
 from castiel.adapters.http import ApiClient
+from castiel.adapters.http_dates import answered_at
 from castiel.adapters.slack.dialect import members, write
 from castiel.adapters.slack.ids import is_channel_id, split_message_id
-from castiel.adapters.slack.moments import answered_at, ts_of
+from castiel.adapters.slack.moments import ts_of
 from castiel.adapters.slack.records import (
     an_object,
     marked_key,

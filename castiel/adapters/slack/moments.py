@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any
-
-import httpx
-
-from castiel.errors import MalformedResponse
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECONDS_FROM = 100_000_000_000
@@ -44,12 +39,3 @@ def ts_of(moment: datetime) -> str:
     """A time as a timestamp; not before 1970."""
     microseconds = max(0, (moment - _EPOCH) // timedelta(microseconds=1))
     return f"{microseconds // 1_000_000}.{microseconds % 1_000_000:06d}"
-
-
-def answered_at(headers: httpx.Headers) -> datetime:
-    """The server's clock when it answered. Raises :class:`MalformedResponse` for an answer without a ``Date``."""
-    try:
-        moment = parsedate_to_datetime(headers["date"])
-    except (KeyError, TypeError, ValueError):
-        raise MalformedResponse("the answer has no Date") from None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

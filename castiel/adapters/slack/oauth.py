@@ -9,26 +9,24 @@ https://docs.slack.dev/reference/methods/oauth.v2.access
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import httpx
-from pydantic import SecretStr
 
 from castiel.adapters.base import OAuthFlow
 from castiel.adapters.errors_table import ErrorDetail, ErrorRule, classify
 from castiel.adapters.http import HttpPool, HttpReply
+from castiel.adapters.http_dates import answered_at
+from castiel.adapters.oauth import code_grant, ensure_own, lifetime_of, refresh_grant, token_of
 from castiel.adapters.retry_after import retry_after_seconds
 from castiel.adapters.slack.dialect import members, read_error
-from castiel.adapters.slack.moments import answered_at
 from castiel.adapters.slack.settings import (
     DEFAULT_BOT_SCOPES,
     DEFAULT_USER_SCOPES,
     base_url_of,
     uses_user_token,
 )
-from castiel.adapters.urls import origin_of
 from castiel.domain.connections import Connection
 from castiel.domain.credentials import OAuthClient, TokenSecret
 from castiel.errors import (
@@ -40,7 +38,7 @@ from castiel.errors import (
     ReauthRequired,
 )
 
-_HOSTS = ("slack.com", "slack-gov.com")
+_HOSTS = ("slack.com", ".slack.com", "slack-gov.com", ".slack-gov.com")
 _DEAD = (
     "invalid_refresh_token",
     "invalid_grant",
@@ -80,10 +78,7 @@ class SlackOAuth(OAuthFlow):
         refused), :class:`ProviderRejected` (the app's own identity is wrong), :class:`ProviderRateLimited` or
         :class:`ProviderUnavailable`.
         """
-        if token.refresh_token is None:
-            raise ReauthRequired("no refresh token was granted", provider_code="no_refresh_token")
-        form = {"grant_type": "refresh_token", "refresh_token": token.refresh_token.get_secret_value()}
-        reply = await _ask(http, connection, client, form)
+        reply = await _ask(http, connection, client, refresh_grant(token))
         return _token(reply, members(reply), token)
 
     def authorization_url(
@@ -117,8 +112,7 @@ class SlackOAuth(OAuthFlow):
         code_verifier: str,  # noqa: ARG002
     ) -> TokenSecret:
         """The first token. Raises as :meth:`refresh` does."""
-        form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
-        reply = await _ask(http, connection, client, form)
+        reply = await _ask(http, connection, client, code_grant(code, redirect_uri))
         body = members(reply)
         if not uses_user_token(connection):
             return _token(reply, body, None)
@@ -131,12 +125,7 @@ class SlackOAuth(OAuthFlow):
 async def _ask(
     http: HttpPool, connection: Connection | None, client: OAuthClient, form: Mapping[str, str]
 ) -> HttpReply:
-    address = base_url_of(connection)
-    host = urlsplit(address).hostname or ""
-    ours = any(host == known or host.endswith(f".{known}") for known in _HOSTS)
-    if not ours and origin_of(address) not in http.policy.trusted_origins:
-        # The app's secret goes there: no other host may have it, whatever a tenant's settings say.
-        raise ConfigurationError("baseUrl: not an address of Slack")
+    address = ensure_own(base_url_of(connection), http, _HOSTS, setting="baseUrl", provider="Slack")
     if client.client_secret is None:
         raise ConfigurationError("oauth-client-slack: the app's client secret is missing")
     reply = await http.send(
@@ -154,23 +143,5 @@ async def _ask(
 
 
 def _token(reply: HttpReply, body: Mapping[str, Any], old: TokenSecret | None) -> TokenSecret:
-    access_token, refresh_token = body.get("access_token"), body.get("refresh_token")
-    if not isinstance(access_token, str) or not access_token:
-        raise MalformedResponse("the token answer has no access_token", status=reply.status)
-    issued_at, seconds = answered_at(reply.headers), body.get("expires_in")
     # Without rotation a token lives until it is revoked: no expires_in, no refresh token.
-    ends = isinstance(seconds, int) and not isinstance(seconds, bool) and 0 < seconds < 10**9
-    return TokenSecret(
-        access_token=SecretStr(access_token),
-        refresh_token=SecretStr(refresh_token)
-        if isinstance(refresh_token, str) and refresh_token
-        else old and old.refresh_token,
-        expiry_time=issued_at + timedelta(seconds=int(str(seconds))) if ends else None,
-        issued_at=issued_at,
-        token_type=_text(body.get("token_type")),
-        scope=_text(body.get("scope")),
-    )
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+    return token_of(body, old, issued_at=answered_at(reply.headers), lifetime=lifetime_of(body))

@@ -28,7 +28,7 @@ from castiel.domain.credential_health import (
     policy_of,
     summarise,
 )
-from castiel.domain.credentials import Credential, CredentialType, TokenSecret
+from castiel.domain.credentials import Credential, CredentialType, TokenSecret, refresh_method
 from castiel.domain.rotation import RotationPolicy, warn_at
 from castiel.errors import CastielError, ConfigurationError, Conflict, InvalidInput, NotFound
 from castiel.ports.clock import Clock
@@ -46,7 +46,8 @@ GENERATED_BYTES = 32
 @dataclass(frozen=True, slots=True)
 class NewCredential:
     """A credential to store. ``secret``: a token pair for ``oauth2``, else one secret's text (PEM for certificates
-    and keys); a webhook secret without one is generated."""
+    and keys). Without one a webhook secret is generated, and an ``oauth2`` credential that signs for its tokens
+    (``settings.refreshMethod``) gets the first when it is first used."""
 
     id: str
     tenant_id: str
@@ -87,8 +88,8 @@ class CredentialManagement:
 
     async def store(self, new: NewCredential) -> Credential:
         """Store a new credential. Raises :class:`~castiel.errors.AlreadyExists` and :class:`InvalidInput`."""
-        text, expiry = _checked(new.type, new.secret, new.expiry_time)
         now = self._clock.now()
+        text, expiry = _checked(new.type, new.secret or _unissued(new, now), new.expiry_time)
         credential = Credential(
             id=new.id,
             tenant_id=new.tenant_id,
@@ -242,6 +243,17 @@ def secret_name_of(tenant_id: str, credential_id: str) -> str:
 def generate_secret() -> SecretStr:
     """A random secret of 256 bits."""
     return SecretStr(secrets.token_urlsafe(GENERATED_BYTES))
+
+
+def _unissued(new: NewCredential, now: datetime) -> TokenSecret | None:
+    """A pair that has to be refreshed before its first use, for a method that needs no refresh token."""
+    if new.type is not CredentialType.OAUTH2:
+        return None
+    try:
+        method = refresh_method(new.settings)
+    except ValueError:
+        raise InvalidInput("settings.refreshMethod: nobody knows this method") from None
+    return None if method.needs_refresh_token else TokenSecret(access_token=SecretStr(""), expiry_time=now)
 
 
 def _checked(

@@ -126,14 +126,16 @@ class CredentialReader:
 
     async def client_of(self, credential: Credential) -> OAuthClient:
         """The app's identity for this credential, with its method, key and arguments filled in."""
-        name = credential.client_secret_name or f"oauth-client-{credential.integration_id}"
-        client = await self._client(name)
         try:
             method = credential.refresh_method
         except ValueError:
             raise ConfigurationError(
                 f"credential {credential.id}, settings.refreshMethod: nobody knows this method"
             ) from None
+        name = credential.client_secret_name
+        if name is None and method.needs_app:
+            name = f"oauth-client-{credential.integration_id}"
+        client = await self._client(name) if name else OAuthClient(client_id="")
         key = await self.companion(credential, CredentialType.CLIENT_PRIVATE_KEY)
         return client.model_copy(
             update={

@@ -181,3 +181,12 @@ def oauth_body(code: str, description: str) -> JsonObject:
             "error_subtype": code,
         }
     return {"error": code, "error_description": description}
+
+
+class OAuthError(Exception):
+    """Answered with {"error", "error_description"}."""
+
+    def __init__(self, error: str, description: str, status: int = 400) -> None:
+        super().__init__(f"{error}: {description}")
+        self.body = oauth_body(error, description)
+        self.status = status

@@ -1,7 +1,8 @@
 """Consent, the token endpoint, revocation, token and user info.
 
 Sources: https://developers.google.com/identity/protocols/oauth2/web-server,
-https://developers.google.com/identity/protocols/oauth2#expiration
+https://developers.google.com/identity/protocols/oauth2#expiration,
+https://developers.google.com/identity/protocols/oauth2/service-account
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from infra.local.sandbox.google.errors import oauth_body
+from infra.local.sandbox.google.errors import OAuthError
 from infra.local.sandbox.google.names import ACCOUNT, ACCOUNT_ID, DEFAULT_SCOPE, NAME
+from infra.local.sandbox.google.service_accounts import JWT_BEARER, judge
 from infra.local.sandbox.google.tokens import Tokens
 from infra.local.sandbox.store import Store
 
@@ -25,15 +27,6 @@ JsonObject = dict[str, Any]
 Form = Mapping[str, Any]
 _CODE_MS = 10 * 60 * 1000
 _FORM = "application/x-www-form-urlencoded"
-
-
-class OAuthError(Exception):
-    """Answered with {"error", "error_description"}."""
-
-    def __init__(self, error: str, description: str, status: int = 400) -> None:
-        super().__init__(f"{error}: {description}")
-        self.body = oauth_body(error, description)
-        self.status = status
 
 
 class OAuth:
@@ -100,8 +93,10 @@ class OAuth:
         if request.content_type != _FORM:
             raise OAuthError("invalid_request", f"Content type must be {_FORM}")
         form = await request.post()
-        client_id = self._client(form)
         grant_type = str(form.get("grant_type", ""))
+        if grant_type == JWT_BEARER:
+            return web.json_response(self._assert(form, str(request.url)))
+        client_id = self._client(form)
         if grant_type == "refresh_token":
             return web.json_response(self._refresh(client_id, form))
         if grant_type == "authorization_code":
@@ -135,6 +130,12 @@ class OAuth:
         refresh_token = self._tokens.grant(client_id, code["scope"]) if code["offline"] else None
         answer = self.answer(client_id, code["scope"], refresh_token)
         return answer | ({"refresh_token": refresh_token} if refresh_token else {})
+
+    def _assert(self, form: Form, address: str) -> JsonObject:
+        """A service account's own token: there is nothing to refresh it with."""
+        accounts = self._tokens.policy()["serviceAccounts"]
+        email, scope = judge(str(form.get("assertion", "")), accounts, address)
+        return self.answer(email, scope, None)
 
     async def _revoke(self, request: web.Request) -> web.Response:
         form: Form = await request.post()

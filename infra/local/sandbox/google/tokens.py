@@ -18,6 +18,7 @@ DEFAULT_POLICY: JsonObject = {
     "fullSyncsPerMinute": 0,
     "sessionControl": False,
     "denyConsent": False,
+    "serviceAccounts": {},
     "clients": {
         "castiel-local.apps.example.com": {
             "secret": "castiel-local-secret",
@@ -95,6 +96,8 @@ class Tokens:
         if unknown:
             raise KeyError(", ".join(sorted(unknown)))
         policy = self.policy()
-        policy |= changes | {"clients": policy["clients"] | changes.get("clients", {})}
+        policy |= changes | {
+            name: policy[name] | changes.get(name, {}) for name in ("clients", "serviceAccounts")
+        }
         self._store.put_document(NAME, "policy", "policy", policy)
         return policy
