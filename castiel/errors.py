@@ -20,6 +20,7 @@
     │   ├── QueueUnavailable          Service Bus
     │   ├── VaultUnavailable          Key Vault
     │   ├── CacheUnavailable          Redis
+    │   │   └── CacheEmptied          it answers, but has lost its data
     │   └── TopicUnavailable          Event Grid
     ├── MessageTooLarge               a message over the queue's limit
     ├── SignatureInvalid              a webhook whose sender can't be verified
@@ -146,6 +147,10 @@ class VaultUnavailable(DependencyUnavailable):
 
 class CacheUnavailable(DependencyUnavailable):
     """Redis did not answer."""
+
+
+class CacheEmptied(CacheUnavailable):
+    """Redis answered, but it has lost what this process had told it; nothing was decided."""
 
 
 class TopicUnavailable(DependencyUnavailable):

@@ -6,7 +6,10 @@ header alone; the first call of a slice writes the whole string, with its time t
 The window itself is described in :mod:`castiel.domain.sliding_window`, which this follows number for number.
 
 Time is Redis' own (``TIME``). A clock set back a little is waited for; set back further, everything counted
-counts as let through just now, so a window is never opened by it.
+counts as let through when that was first seen, so a window is never opened by it, nor closed for longer than itself.
+
+A Redis that lost its data says so: each tenant has a key with an id (``castiel:memory:…``), made with the first
+window. A client that knows another id is told before anything is let through.
 """
 
 from __future__ import annotations
@@ -43,7 +46,7 @@ local function load(key)
   end
   local passed = present - last
   if passed < 0 then
-    w.current, w.past = total, string.rep(ZERO, SLOTS)
+    w.current, w.past, w.moved = total, string.rep(ZERO, SLOTS), true
     return w
   end
   w.current = 0
@@ -84,11 +87,23 @@ local function until_room(w, excess)
 end
 """
 
+# The last of KEYS is the memory's id; the last two of ARGV are that id as the client knows it ('': it knows none), and
+# the id to give it if it has none.
+_MEMORY = """
+local id = redis.call('GET', KEYS[#KEYS])
+if not id then
+  id = ARGV[#ARGV]
+  redis.call('SET', KEYS[#KEYS], id, 'PX', KEPT)
+end
+if id ~= ARGV[#ARGV - 1] and ARGV[#ARGV - 1] ~= '' then return 'lost ' .. id end
+"""
+
 # KEYS: the windows, the provider's state (if there is one), the line's keys from the most urgent on.
 # ARGV: numbers in one text (cost, how many windows, 1 if there is a provider, the milliseconds a probe has, the line's
 # capacity, which of its keys is ours or 0 without a line, the limits) and the work that waits ('': none does).
-# Answers in one text: wait, level, reason, remaining, now, used, limit, 1 if it waits in the line or 2 if that is
-# full, 1 if the provider failed lately. Texts, because a client takes longer over each argument than Lua does.
+# Answers 'lost' and the id when that is another one than the client knows; nothing is decided then. Else in one text:
+# wait, level, reason, remaining, now, used, limit, 1 if it waits in the line or 2 if that is full, 1 if the provider
+# failed lately, the memory's id. Texts, because a client takes longer over each argument than Lua does.
 _DECIDE = """
 local given = {}
 for number in ARGV[1]:gmatch('%d+') do given[#given + 1] = tonumber(number) end
@@ -96,6 +111,8 @@ local cost, count, probe, capacity, rank = given[1], given[2], given[4], given[5
 local work = ARGV[2]
 local provider = given[3] == 1 and KEYS[count + 1]
 local first_line = count + (provider and 2 or 1)
+local last_line = #KEYS - 1
+
 local wait, level, reason = 0, 0, '-'
 local multiplier, suspect, tripped = 1, 0, false
 
@@ -112,7 +129,7 @@ if provider then
   end
 end
 
-local urgent, anybody_waits = 0, rank > 0 and redis.call('EXISTS', unpack(KEYS, first_line)) > 0
+local urgent, anybody_waits = 0, rank > 0 and redis.call('EXISTS', unpack(KEYS, first_line, last_line)) > 0
 for i = 1, anybody_waits and rank - 1 or 0 do
   urgent = urgent + redis.call('ZCOUNT', KEYS[first_line + i - 1], now, now + GRACE)
 end
@@ -139,16 +156,22 @@ end
 
 local line = 0
 if wait <= 0 then
+  -- Once in a slice is often enough to keep the id for longer than the windows.
+  if windows[1].past then redis.call('PEXPIRE', KEYS[#KEYS], KEPT) end
   for i = 1, count do add(windows[i], cost) end
   if tripped then redis.call('HSET', provider, 'probe_until', now + probe) end
   if anybody_waits and work ~= '' then redis.call('ZREM', KEYS[first_line + rank - 1], work) end
   local w = windows[fullest]
-  return table.concat({0, fullest, '-', remaining, now, w.total + cost, limits[fullest], 0, suspect}, ' ')
+  return table.concat({0, fullest, '-', remaining, now, w.total + cost, limits[fullest], 0, suspect, id}, ' ')
+end
+
+for i = 1, count do
+  if windows[i].moved then add(windows[i], 0) end
 end
 
 if rank > 0 and work ~= '' and reason ~= 'circuit' then
   local ahead, total, place = 0, 0, false
-  for i = first_line, #KEYS do
+  for i = first_line, last_line do
     redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', '(' .. now)
     local length = redis.call('ZCARD', KEYS[i])
     total = total + length
@@ -168,12 +191,13 @@ if rank > 0 and work ~= '' and reason ~= 'circuit' then
     if life < wait + GRACE then redis.call('PEXPIRE', KEYS[first_line + rank - 1], wait + GRACE) end
   end
 end
-return table.concat({wait, level, reason, 0, now, windows[level].total, limits[level], line, suspect}, ' ')
+return table.concat({wait, level, reason, 0, now, windows[level].total, limits[level], line, suspect, id}, ' ')
 """
 
-# KEYS: windows. ARGV: what each is to count on top, whatever its limit.
+# KEYS: windows. ARGV: what each is to count on top, whatever its limit. Answers 'lost' and the id, or 'kept' and the id.
 _CHARGE = """
-for i = 1, #KEYS do add(load(KEYS[i]), tonumber(ARGV[i])) end
+for i = 1, #KEYS - 1 do add(load(KEYS[i]), tonumber(ARGV[i])) end
+return 'kept ' .. id
 """
 
 # KEYS: windows. Answers: now, then what each counts.
@@ -237,12 +261,12 @@ def _script(*parts: str, clock: str) -> str:
 
 def decide(clock: str = REDIS_TIME) -> str:
     """Check all levels and consume at all, or none. ``clock``: a Lua expression; only a test gives another."""
-    return _script(_TIME, _WINDOW, _DECIDE, clock=clock)
+    return _script(_TIME, _WINDOW, _MEMORY, _DECIDE, clock=clock)
 
 
 def charge(clock: str = REDIS_TIME) -> str:
     """Count what was let through elsewhere."""
-    return _script(_TIME, _WINDOW, _CHARGE, clock=clock)
+    return _script(_TIME, _WINDOW, _MEMORY, _CHARGE, clock=clock)
 
 
 def count(clock: str = REDIS_TIME) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -26,16 +26,19 @@ from castiel.domain.limits import (
     Verdict,
     adaptive_multiplier,
     effective_limit,
+    tag_of,
 )
 from castiel.domain.quota import Quota
 from castiel.domain.sliding_window import SLICE_MS
 from castiel.domain.tasks import Priority
+from castiel.errors import CacheEmptied
 
 TIMEOUT_SECONDS = 1.0
 """A limiter that answers later than this is as good as none."""
 MULTIPLIER_SECONDS = 300.0
 """How long a multiplier holds where the provider names no end of its period."""
 LONGEST_CLOSED_SECONDS = 86_400.0
+KNOWN_MEMORIES = 10_000
 
 _BY_URGENCY = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
 _RANK = {priority: number for number, priority in enumerate(_BY_URGENCY, 1)}
@@ -45,7 +48,7 @@ _WHOLE_AGAIN = WINDOW_SECONDS + SLICE_MS / 1000
 class RedisRateLimits:
     """:class:`~castiel.ports.coordination.RateLimits` on Redis.
 
-    ``clock``: a Lua expression for the time in milliseconds. It is Redis' own but in tests of time itself.
+    A check raises :class:`CacheEmptied`, once, when Redis has lost what it knew of a tenant. ``clock``: a Lua expression for the time in milliseconds. It is Redis' own but in tests of time itself.
     """
 
     def __init__(
@@ -66,6 +69,8 @@ class RedisRateLimits:
         self._observe = LuaScript(scripts.observe(clock))
         self._failed = LuaScript(scripts.failed(clock))
         self._succeeded = LuaScript(scripts.succeeded())
+        self._memories: dict[str, str] = {}
+        self._proposal = uuid.uuid4().hex
 
     async def check(self, request: LimitRequest) -> LimitDecision:
         levels, line = request.levels, request.line
@@ -79,14 +84,49 @@ class RedisRateLimits:
             f"{request.cost} {len(levels)} {int(request.provider is not None)} {self._probe_ms}"
             f" {line.capacity if line else 0} {_RANK[line.priority] if line else 0} {limits}"
         )
-        args = [numbers, (line.work or "") if line else ""]
-        return _decision(request, await self._scripts.run(self._decide, keys, args))
+        answer = await self._remembered(
+            self._decide, tag_of(levels[0].key), keys, [numbers, (line.work or "") if line else ""]
+        )
+        if answer is None:
+            # Another task was told first; what it charges is on its way before this.
+            return await self.check(request)
+        return _decision(request, answer)
 
     async def charge(self, counts: Mapping[str, int]) -> None:
-        # One key at a time: they may live in different slots of a cluster.
-        await asyncio.gather(
-            *(self._scripts.run(self._charge, [_window_key(key)], [count]) for key, count in counts.items())
-        )
+        if not counts:
+            return
+        keys = [_window_key(key) for key in counts]
+        tag = tag_of(next(iter(counts)))
+        if await self._remembered(self._charge, tag, keys, list(counts.values())) is None:
+            await self.charge(counts)
+
+    async def _remembered(
+        self, script: LuaScript, tag: str, keys: list[str], args: list[str | int]
+    ) -> list[str] | None:
+        """The script's answer, or ``None`` when nothing was done because another call was told of a loss first.
+
+        Raises :class:`CacheEmptied` when this call is the first.
+        """
+        known = self._memories.get(tag, "")
+        asked = [*args, known, self._proposal]
+        text = await self._scripts.run(script, [*keys, f"castiel:memory:{tag}"], asked)
+        answer: list[str] = text.split(" ")
+        if answer[0] == "lost":
+            if self._memories.get(tag) == answer[1]:
+                return None
+            self._remember(tag, answer[1])
+            raise CacheEmptied("Redis: its data is gone")
+        if not known:
+            self._remember(tag, answer[-1])
+        return answer
+
+    def _remember(self, tag: str, memory: str) -> None:
+        if len(self._memories) >= KNOWN_MEMORIES:
+            self._memories.clear()
+        self._memories[tag] = memory
+        if memory == self._proposal:
+            # The next one must differ, or a second loss would not be seen.
+            self._proposal = uuid.uuid4().hex
 
     async def observe(self, key: str, quota: Quota) -> float:
         multiplier = "" if quota.used is None else str(adaptive_multiplier(quota.used))
@@ -155,10 +195,10 @@ async def _all_of(redis: Redis, commands: list[tuple[str, ...]]) -> list[Any]:
     return answers
 
 
-def _decision(request: LimitRequest, answer: str) -> LimitDecision:
-    fields = answer.split(" ")
-    reason = fields.pop(2)
-    wait, level, remaining, now, used, limit, line, suspect = map(int, fields)
+def _decision(request: LimitRequest, answer: list[str]) -> LimitDecision:
+    reason = answer[2]
+    wait, level = int(answer[0]), int(answer[1])
+    remaining, now, used, limit, line, suspect = map(int, answer[3:9])
     moment = datetime.fromtimestamp(now / 1000, UTC)
     key = request.levels[level - 1].key
     if not wait:

@@ -163,6 +163,11 @@ def adaptive_multiplier(used: float | None) -> float:
     return 0.75 if used >= 0.7 else 1.0
 
 
+def tag_of(key: str) -> str:
+    """The part of a key that decides its slot in a Redis cluster, braces included: ``{tenant}``."""
+    return key[: key.index("}") + 1]
+
+
 def effective_limit(limit: int, multiplier: float) -> int:
     """A limit under a multiplier: rounded down, but never nothing."""
     return max(1, int(limit * multiplier))

@@ -46,6 +46,8 @@ class RateLimits(Protocol):
     """Sliding windows, closed windows, breakers and lines, decided atomically across all levels of a request.
 
     Raises :class:`~castiel.errors.CacheUnavailable` when Redis is gone.
+    :meth:`check` and :meth:`charge` raise :class:`~castiel.errors.CacheEmptied`, once, when it came back without what
+    it knew of a tenant: who knows what was let through charges it, and asks again.
     """
 
     async def check(self, request: LimitRequest) -> LimitDecision:
@@ -55,7 +57,7 @@ class RateLimits(Protocol):
         """
 
     async def charge(self, counts: Mapping[str, int]) -> None:
-        """Count, by level's key, what was let through without asking here."""
+        """Count, by level's key, what was let through without asking here. The levels are one tenant's."""
 
     async def observe(self, key: str, quota: Quota) -> float:
         """Adapt to what a provider said: the multiplier, or a closed window for everybody.

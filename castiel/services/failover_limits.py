@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from castiel import telemetry
-from castiel.domain.limits import LimitDecision, LimitRequest, LimitsStatus
+from castiel.domain.limits import LimitDecision, LimitRequest, LimitsStatus, tag_of
 from castiel.domain.quota import Quota
 from castiel.domain.sliding_window import SlidingWindow
-from castiel.errors import CacheUnavailable
+from castiel.errors import CacheEmptied, CacheUnavailable
 from castiel.ports.clock import Clock
 from castiel.ports.coordination import RateLimits
 from castiel.services.local_limits import LocalRateLimits
@@ -29,7 +29,7 @@ class FailoverRateLimits:
     After a failure the shared limiter is left alone for 1 s, 2 s, … 15 s; then one call tries it, while the
     others still decide locally. ``local`` also counts what this process was let through by the shared one, so
     that changing over does not hand out the same minute twice; and what it let through itself is charged to
-    the shared one when that is back.
+    the shared one when that is back. If that comes back empty, each process tells it all that it knows.
     """
 
     def __init__(self, shared: RateLimits, local: LocalRateLimits, clock: Clock) -> None:
@@ -49,7 +49,11 @@ class FailoverRateLimits:
         return await self._either(lambda: self._check_shared(request), lambda: self._check_locally(request))
 
     async def _check_shared(self, request: LimitRequest) -> LimitDecision:
-        decision = await self._shared.check(request)
+        try:
+            decision = await self._shared.check(request)
+        except CacheEmptied:
+            await self._restore(tag_of(request.levels[0].key))
+            decision = await self._shared.check(request)
         if decision.allowed:
             await self._local.charge({level.key: request.cost for level in request.levels})
         return decision
@@ -58,7 +62,7 @@ class FailoverRateLimits:
         telemetry.count("rate_limiter_fallback")
         decision = await self._local.check(request)
         if decision.allowed:
-            self._owe(request)
+            self._owe({level.key: request.cost for level in request.levels})
         return decision
 
     async def charge(self, counts: Mapping[str, int]) -> None:
@@ -114,26 +118,51 @@ class FailoverRateLimits:
     def _hold_off(self) -> float:
         return min(LONGEST_HOLD_OFF_SECONDS, FIRST_HOLD_OFF_SECONDS * 2.0 ** (min(self._failures, 10) - 1))
 
-    def _owe(self, request: LimitRequest) -> None:
+    def _owe(self, counts: Mapping[str, int]) -> None:
         now = int(self._clock.monotonic() * 1000)
-        for level in request.levels:
-            window = self._owed.setdefault(level.key, SlidingWindow())
+        for key, count in counts.items():
+            window = self._owed.setdefault(key, SlidingWindow())
             window.advance(now)
-            window.add(now, request.cost)
+            window.add(now, count)
 
     async def _settle(self) -> None:
         """Charge the shared limiter with what was let through meanwhile."""
         now = int(self._clock.monotonic() * 1000)
         owed, self._owed = self._owed, {}
-        for window in owed.values():
+        tenants: dict[str, dict[str, int]] = {}
+        for key, window in owed.items():
             window.advance(now)
+            if window.total:
+                tenants.setdefault(tag_of(key), {})[key] = window.total
+        while tenants:
+            tag, counts = tenants.popitem()
+            try:
+                await self._charge(tag, counts)
+            except BaseException:
+                # It may be charged already: twice is the safe side.
+                tenants[tag] = counts
+                for each in tenants.values():
+                    self._owe(each)
+                raise
+
+    async def _charge(self, tag: str, counts: Mapping[str, int]) -> None:
         try:
-            await self._shared.charge({key: window.total for key, window in owed.items() if window.total})
+            await self._shared.charge(counts)
+        except CacheEmptied:
+            await self._restore(tag)
+
+    async def _restore(self, tag: str) -> None:
+        """Tell a shared limiter that has lost its data what this process knows of a tenant."""
+        logger.error("rate limiter: Redis has lost its data", extra={"alert": "rate_limiter_emptied"})
+        known = self._local.known(tag)
+        for key in known:
+            self._owed.pop(key, None)
+        try:
+            await self._shared.charge(known)
+            for key, seconds in self._local.closed(tag).items():
+                await self._shared.observe(key, Quota(retry_after=seconds))
         except BaseException:
-            # Some may be charged already: twice is the safe side.
-            meanwhile, self._owed = self._owed, owed
-            for key, window in meanwhile.items():
-                self._owed.setdefault(key, SlidingWindow()).add(now, window.total)
+            self._owe(known)
             raise
 
 

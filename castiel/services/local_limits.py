@@ -187,6 +187,26 @@ class LocalRateLimits:
             line.counts(now) if line else {},
         )
 
+    def known(self, tag: str) -> dict[str, int]:
+        """What a tenant was let through in the last minute, by level's key."""
+        now = self._now()
+        counts = {}
+        for key, window in self._windows.items():
+            if key.startswith(tag):
+                window.advance(now)
+                if window.total:
+                    counts[key] = window.total
+        return counts
+
+    def closed(self, tag: str) -> dict[str, float]:
+        """For how many seconds a tenant's providers want no calls."""
+        now = self._now()
+        return {
+            key: (provider.closed_until - now) / 1000
+            for key, provider in self._providers.items()
+            if key.startswith(tag) and provider.closed_until > now
+        }
+
     def _heard_of(self, key: str, now: int) -> _Provider:
         provider = self._providers.setdefault(key, _Provider())
         provider.heard = now
