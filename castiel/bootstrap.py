@@ -30,6 +30,7 @@ from castiel.ports.messaging import EventPublisher
 from castiel.redaction import install_redaction
 from castiel.services.background_events import BackgroundEvents
 from castiel.services.conflicts import ConflictResolutionService
+from castiel.services.connections import ConnectionManagement
 from castiel.services.conversion import ConversionSchemaService
 from castiel.services.credentials import SecureCredentialService
 from castiel.services.credentials.authorisation import AuthorizationService
@@ -108,6 +109,7 @@ class Services:
     authorization: AuthorizationService
     secret_rotation: SecretRotation
     integrations: Integrations
+    connections: ConnectionManagement
     schemas: ConversionSchemaService
     outbox: Outbox
     deduplication: DeduplicationService
@@ -269,6 +271,7 @@ def build(
         authorization=authorization,
         secret_rotation=rotation,
         integrations=integrations,
+        connections=ConnectionManagement(database.connections, integrations, schemas, resolvers, clock),
         schemas=schemas,
         outbox=outbox,
         deduplication=deduplication,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from castiel.cli.output import printable
+from castiel.cli.cells import printable
 from castiel.cli.running import ChecksFailed, Run, command
 
 if TYPE_CHECKING:

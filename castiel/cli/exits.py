@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from castiel.errors import AlreadyExists, CastielError, DependencyUnavailable, InvalidInput, NotFound
+from castiel.errors import (
+    AlreadyExists,
+    CastielError,
+    ConfigurationError,
+    DependencyUnavailable,
+    InvalidInput,
+    NotFound,
+)
 
 
 class Exit(IntEnum):
@@ -18,6 +25,8 @@ class Exit(IntEnum):
     NOT_FOUND = 3
     UNAVAILABLE = 4
     """A service that Castiel runs on did not answer: try again."""
+    INTERRUPTED = 130
+    """Ended by Ctrl-C."""
 
 
 def exit_code(error: CastielError) -> Exit:
@@ -26,7 +35,7 @@ def exit_code(error: CastielError) -> Exit:
         return Exit.NOT_FOUND
     if isinstance(error, DependencyUnavailable):
         return Exit.UNAVAILABLE
-    if isinstance(error, InvalidInput | AlreadyExists):
+    if isinstance(error, InvalidInput | AlreadyExists | ConfigurationError):
         return Exit.USAGE
     return Exit.FAILED
 

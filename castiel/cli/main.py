@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import typer
 
-from castiel.cli import dlq, doctor, failed, results, tasks
+from castiel.cli import (
+    authorize,
+    connection_checks,
+    connections,
+    dlq,
+    doctor,
+    failed,
+    providers,
+    results,
+    tasks,
+)
 
 app = typer.Typer(
     name="castiel",
@@ -13,9 +23,20 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_show_locals=False,
+    context_settings={"max_content_width": 100},
 )
 doctor.register(app)
-for name, module in (("tasks", tasks), ("results", results), ("dlq", dlq), ("failed", failed)):
+GROUPS = (
+    ("connections", connections),
+    ("providers", providers),
+    ("tasks", tasks),
+    ("results", results),
+    ("failed", failed),
+    ("dlq", dlq),
+)
+MORE_COMMANDS = (authorize, connection_checks)
+"""Imported for the commands they add to a group above."""
+for name, module in GROUPS:
     app.add_typer(module.app, name=name)
 
 

@@ -10,11 +10,13 @@ from enum import Enum
 from typing import Any
 
 import typer
+from pydantic import SecretStr
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from castiel.cli.cells import cell, heading, printable
 from castiel.domain.model import Model, format_utc
 from castiel.redaction import MASK, redact
 
@@ -51,16 +53,8 @@ class Output:
         listed = [plain(row) for row in rows]
         if self.as_json:
             self.json(listed)
-            return
-        if not listed:
-            self.people.print(Text(empty))
-            return
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        for column in columns:
-            table.add_column(column, overflow="fold")
-        for row in listed:
-            table.add_row(*(cell(row.get(column)) for column in columns))
-        self.people.print(table)
+        else:
+            self._table(listed, columns, empty)
 
     def one(self, value: Mapping[str, Any] | Model) -> None:
         """One object: its fields below each other, or JSON."""
@@ -69,11 +63,19 @@ class Output:
             self.json(shown)
             return
         table = Table(box=None, show_header=False, pad_edge=False)
-        table.add_column(style="bold")
+        table.add_column(style="bold", no_wrap=True)
         table.add_column(overflow="fold")
         for name, each in shown.items():
-            table.add_row(Text(name), cell(each))
+            table.add_row(Text(heading(name)), cell(each))
         self.people.print(table)
+
+    def section(
+        self, title: str, rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, empty: str
+    ) -> None:
+        """A table below an object, for people alone: the JSON has said it all."""
+        if not self.as_json:
+            self.people.print(Text(f"\n{title}", style="bold underline"))
+            self._table([plain(row) for row in rows], columns, empty)
 
     def done(self, sentence: str, **facts: Any) -> None:
         """What was done: a sentence, or the facts as JSON."""
@@ -81,6 +83,17 @@ class Output:
             self.json(plain(facts))
         else:
             self.people.print(Text(printable(sentence)))
+
+    def reveal(self, sentence: str, secret: SecretStr | None, **facts: Any) -> None:
+        """What was done, and a new secret in the clear, this once: whoever gets it has no other way to learn it."""
+        value = secret.get_secret_value() if secret is not None else None
+        if self.as_json:
+            self.json(plain(facts) | ({"secret": value} if value is not None else {}))
+            return
+        self.done(sentence)
+        if value is not None:
+            self.remark("The secret, shown this once:")
+            typer.echo(value)
 
     def remark(self, sentence: str) -> None:
         """Something a person should see, that is no answer."""
@@ -101,6 +114,18 @@ class Output:
             transient=True,
             disable=not sys.stderr.isatty(),
         )
+
+    def _table(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str], empty: str) -> None:
+        if not rows:
+            self.people.print(Text(empty))
+            return
+        shown = [name for name in columns if any(row.get(name) not in (None, [], {}) for row in rows)]
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for column in shown:
+            table.add_column(heading(column), overflow="fold")
+        for row in rows:
+            table.add_row(*(cell(row.get(column)) for column in shown))
+        self.people.print(table)
 
 
 def _console(*, stderr: bool) -> Console:
@@ -134,19 +159,3 @@ def plain(value: Any) -> Any:
 
 def _is_secret(name: str) -> bool:
     return name.replace("_", "").replace("-", "").lower() in SECRET_NAMES
-
-
-def cell(value: Any) -> Text:
-    """A table's cell: records' values are text, never markup or commands to the terminal."""
-    if value is None:
-        return Text("–", style="dim")
-    if isinstance(value, bool):
-        return Text("yes" if value else "no")
-    if isinstance(value, dict | list):
-        return Text(printable(json.dumps(value, ensure_ascii=False)))
-    return Text(printable(str(value)))
-
-
-def printable(text: str) -> str:
-    """Without what a terminal would obey."""
-    return "".join(each if each.isprintable() or each == "\n" else "�" for each in text)

@@ -6,18 +6,22 @@ import asyncio
 import functools
 import inspect
 import logging
+import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
+from castiel.cli.cells import printable
 from castiel.cli.environment import load_environment
 from castiel.cli.exits import Exit, UsageProblem, exit_code
-from castiel.cli.output import Output, plain, printable
-from castiel.errors import CastielError, ConfigurationError, NotFound
+from castiel.cli.output import Output, plain
+from castiel.errors import AlreadyExists, CastielError, ConfigurationError, NotFound
 from castiel.redaction import install_redaction, redact
 
 if TYPE_CHECKING:
@@ -53,21 +57,42 @@ class Run:
             raise RuntimeError("this command builds no services")
         return self.built
 
+    def now(self) -> datetime:
+        """The time, in UTC."""
+        return datetime.now(UTC)
+
     def confirm(self, question: str, *, yes: bool) -> None:
         """Ask before what can't be undone. Raises :class:`UsageProblem` where nobody can answer."""
         if yes:
             return
         if self.output.as_json or not sys.stdin.isatty():
             raise UsageProblem(f"{question} It can't be undone: add --yes.")
-        if not typer.confirm(f"{question} It can't be undone.", err=True):
+        with answerable():
+            agreed = typer.confirm(f"{question} It can't be undone.", err=True)
+        if not agreed:
             raise CastielError("Nothing was done.")
 
     async def named(self, what: str, looking: Awaitable[T]) -> T:
-        """What is looked for; when it is not there the error says what."""
+        """What is looked for or made; when it is not there, or there already, the error says what."""
         try:
             return await looking
         except NotFound:
             raise NotFound(f"there is no {what}") from None
+        except AlreadyExists:
+            raise AlreadyExists(f"there is a {what} already") from None
+
+
+@contextmanager
+def answerable() -> Iterator[None]:
+    """While a person is asked, Ctrl-C ends the command at once: asyncio's own handler waits for the event loop."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    except typer.Abort:
+        # Typer's word for Ctrl-C and for an end of the input.
+        raise KeyboardInterrupt from None
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 Command = Callable[..., Awaitable[None]]
@@ -121,6 +146,9 @@ def _run(
         asyncio.run(_with_services(output, work) if with_services else _alone(output, work))
     except CastielError as error:
         return _tell(output, error)
+    except KeyboardInterrupt:
+        output.remark("Interrupted.")
+        return Exit.INTERRUPTED
     return Exit.OK
 
 

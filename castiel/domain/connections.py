@@ -19,6 +19,10 @@ class ConnectionStatus(StrEnum):
     NEEDS_REAUTH = "needsReauth"
 
 
+REVOKED = "credential_revoked"
+"""The reason of a connection that is paused because its credential was revoked."""
+
+
 class EntitySync(Model):
     """One entity of a connection: into which shard type it goes, which way, and by which schema.
 
@@ -68,6 +72,13 @@ class Connection(Document):
     def usable(self) -> bool:
         """Whether work may be done on it."""
         return self.status is ConnectionStatus.ACTIVE
+
+    @property
+    def needs_authorization(self) -> bool:
+        """Whether only a person's new authorization brings it back: its grant is dead, or was revoked here."""
+        return self.status is ConnectionStatus.NEEDS_REAUTH or (
+            self.status is ConnectionStatus.PAUSED and self.status_reason == REVOKED
+        )
 
     def entity(self, name: str) -> EntitySync | None:
         """The entity of that name, if the connection carries it."""

@@ -3,7 +3,6 @@ documents, events and Redis. No redaction filter helps here: what is searched is
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
 import io
@@ -27,6 +26,7 @@ from castiel.errors import CastielError
 from castiel.services.credentials.management import NewCredential
 from infra.local.sample import OTHERS, SALESFORCE, TENANT, make_due, plant, webhook_secret
 from tests.support.app import InProcess, running_services
+from tests.support.secrets import vault_secrets
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
@@ -42,18 +42,6 @@ CONTAINERS = (
     "webhook-audit",
     "token-refresh",
 )
-OPEN = frozenset(
-    {
-        "clientId",
-        "instanceUrl",
-        "tokenType",
-        "scope",
-        "expiryTime",
-        "issuedAt",
-        "refreshMethod",
-    }
-)
-"""What a secret's JSON holds beside its secrets."""
 
 
 @pytest.fixture
@@ -89,13 +77,13 @@ async def app() -> AsyncIterator[InProcess]:
 async def test_no_secret_is_anywhere_but_in_the_vault(app: InProcess, said: io.StringIO) -> None:
     services = app.services
     found: dict[str, str] = {}
-    secrets = set(await _secrets(services))
+    secrets = set(await vault_secrets(services))
     errors: list[BaseException] = []
     messages: list[str] = []
     for name in ("run", "fail"):
         work = _run(app, errors, messages) if name == "run" else _fail(app, errors)
         await work
-        secrets |= await _secrets(services)
+        secrets |= await vault_secrets(services)
 
     found["logs"] = said.getvalue()
     found["errors"] = "".join("".join(traceback.format_exception(e)) + repr(e) for e in errors)
@@ -200,28 +188,6 @@ async def _deliver(services: Services, record_id: str, secret: str) -> None:
     await services.webhook_receiver.handle(
         WebhookRequest(SALESFORCE.registration_id, "events", {"x-salesforce-content-sha256": digest}, body)
     )
-
-
-async def _secrets(services: Services) -> set[str]:
-    """Every secret in every version in the vault."""
-    client = services.clients.key_vault
-    names = [secret.name or "" async for secret in client.list_properties_of_secrets()]
-    versions = [
-        (name, version.version)
-        for name in names
-        async for version in client.list_properties_of_secret_versions(name)
-        if version.enabled
-    ]
-    texts = [(await client.get_secret(name, version)).value or "" for name, version in versions]
-    return {leaf for text in texts for leaf in _leaves(text) if len(leaf) >= 8}
-
-
-def _leaves(text: str) -> list[str]:
-    with contextlib.suppress(ValueError):
-        value = json.loads(text)
-        if isinstance(value, dict):
-            return [str(v) for k, v in value.items() if k not in OPEN and isinstance(v, str)]
-    return [text]
 
 
 async def _documents(services: Services) -> str:

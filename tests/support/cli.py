@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+import os
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from typer.testing import CliRunner
 
 from castiel.bootstrap import Services, build
 from castiel.cli.main import app
+from infra.local.sandbox.client import SandboxControl
 from infra.local.stack import LocalStack
 from tests.support.app import settings_for
+from tests.support.secrets import vault_secrets
 
 T = TypeVar("T")
 
@@ -34,21 +39,44 @@ class Answer:
 
 @dataclass
 class Cli:
-    """``castiel("tasks", "list", …)`` with a stack's settings in the environment."""
+    """``castiel("tasks", "list", …)`` with a stack's settings in the environment. ``said``: all it has put out."""
 
     stack: LocalStack
+    said: list[str] = field(default_factory=list)
 
-    def __call__(self, *arguments: str, stdin: str | None = None) -> Answer:
-        result = CliRunner().invoke(app, list(arguments), env=self.stack.environment(), input=stdin)
+    def __call__(
+        self, *arguments: str, stdin: str | None = None, env: Mapping[str, str] | None = None
+    ) -> Answer:
+        environment = {**self.stack.environment(), **(env or {})}
+        result = CliRunner().invoke(app, list(arguments), env=environment, input=stdin)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
-        return Answer(result.exit_code, result.stdout, result.stderr)
+        return self._heard(Answer(result.exit_code, result.stdout, result.stderr))
 
     def json(self, *arguments: str, stdin: str | None = None) -> Any:
         """The answer of a command that has to succeed."""
         answer = self(*arguments, "--json", stdin=stdin)
         assert answer.code == 0, answer
         return answer.json
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """The command as a process of its own, for one that waits for something. End it with :meth:`ended`."""
+        return subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "castiel", *arguments],
+            env={**os.environ, **self.stack.environment()},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def ended(self, process: subprocess.Popen[str], stdin: str | None = None, read: str = "") -> Answer:
+        """What a process answered. ``read``: what of its stderr was read before."""
+        try:
+            out, err = process.communicate(stdin, timeout=60)
+        finally:
+            process.kill()
+        return self._heard(Answer(process.returncode, out, read + err))
 
     def does(self, work: Callable[[Services], Awaitable[T]]) -> T:
         """Run something over the same services."""
@@ -61,3 +89,24 @@ class Cli:
                 await services.aclose()
 
         return asyncio.run(run())
+
+    def at(self, provider: str, work: Callable[[SandboxControl], Awaitable[T]]) -> T:
+        """Do something at a provider of the sandbox."""
+
+        async def run() -> T:
+            url = self.stack.environment()["CASTIEL_SANDBOX_URL"]
+            async with SandboxControl(url, provider) as control:
+                return await work(control)
+
+        return asyncio.run(run())
+
+    def leaks(self) -> list[str]:
+        """The beginnings of secrets in the vault that were put out."""
+        secrets, said = self.does(vault_secrets), "".join(self.said)
+        assert secrets
+        assert said
+        return [f"{secret[:4]}…" for secret in secrets if secret in said]
+
+    def _heard(self, answer: Answer) -> Answer:
+        self.said += [answer.out, answer.err]
+        return answer

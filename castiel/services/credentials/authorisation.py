@@ -21,6 +21,7 @@ from castiel.errors import InvalidInput, LeaseHeld, NotFound
 from castiel.ports.clock import Clock
 from castiel.ports.coordination import Marks
 from castiel.ports.stores import ConnectionStore, CredentialStore
+from castiel.services.credentials.documents import update
 from castiel.services.credentials.management import secret_name_of
 from castiel.services.credentials.reader import StoredToken
 from castiel.services.credentials.reauthorisation import Reauthorisation
@@ -157,6 +158,8 @@ class AuthorizationService:
             credential.expiry_time = token.expiry_time
             credential = await self._credentials.create(credential)
             return self._refreshing.reader.remember(credential, secret)
+        if not credential.enabled:
+            credential = await update(self._credentials, credential, _enable)
         return await self._refreshing.store(credential, token)
 
     async def _credential(self, connection: Connection) -> Credential:
@@ -172,6 +175,11 @@ class AuthorizationService:
                 secret_name=secret_name_of(connection.tenant_id, connection.credential_id),
                 created_at=self._clock.now(),
             )
+
+
+def _enable(credential: Credential) -> None:
+    """Revoked or disabled before, it has a new grant now."""
+    credential.enabled, credential.revoked_at = True, None
 
 
 def _mark(state: str) -> str:

@@ -20,7 +20,7 @@ from castiel import redaction
 from castiel.adapters.http import HttpPool
 from castiel.adapters.registry import ProviderRegistry
 from castiel.domain.certificates import certificate_expiry, check_private_key
-from castiel.domain.connections import Connection, ConnectionStatus
+from castiel.domain.connections import REVOKED, Connection, ConnectionStatus
 from castiel.domain.credential_health import (
     CredentialHealth,
     CredentialStatistics,
@@ -288,7 +288,7 @@ def _paused(connection: Connection) -> bool:
     if connection.status is ConnectionStatus.PAUSED:
         return False
     connection.status = ConnectionStatus.PAUSED
-    connection.status_reason = "credential_revoked"
+    connection.status_reason = REVOKED
     return True
 
 

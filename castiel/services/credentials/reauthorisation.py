@@ -55,7 +55,7 @@ class Reauthorisation:
         resumed = [
             await update(self._connections, connection, _resume)
             for connection in waiting
-            if connection.status is ConnectionStatus.NEEDS_REAUTH
+            if connection.needs_authorization and credential.enabled
         ]
         logger.info(
             "credential authorised again",
@@ -92,7 +92,7 @@ def _pause(connection: Connection, reason: str) -> bool:
 
 
 def _resume(connection: Connection) -> bool:
-    if connection.status is not ConnectionStatus.NEEDS_REAUTH:
+    if not connection.needs_authorization:
         return False
     connection.status = ConnectionStatus.ACTIVE
     connection.status_reason = None

@@ -1,0 +1,63 @@
+"""JSON values as a person reads them in a table."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from rich.text import Text
+
+_MOMENT = re.compile(r"(\d{4}-\d{2}-\d{2})T(\d{2}:\d{2}:\d{2})(?:\.\d+)?Z")
+_STATES = {
+    "active": "green",
+    "completed": "green",
+    "failed": "red",
+    "healthy": "green",
+    "degraded": "yellow",
+    "needsReauth": "red",
+    "partial": "yellow",
+    "paused": "yellow",
+    "success": "green",
+}
+
+
+def heading(name: str) -> str:
+    """A field's name as a heading: ``nextScheduled`` → ``next scheduled``, ``connectionId`` → ``connection``."""
+    bare = name.removesuffix("Id") if name != "id" else name
+    return re.sub(r"(?<=[a-z0-9])([A-Z])", lambda found: f" {found[1].lower()}", bare)
+
+
+def cell(value: Any) -> Text:
+    """A table's cell: records' values are text, never markup or commands to the terminal."""
+    if value is None:
+        return Text("–", style="dim")
+    if isinstance(value, bool):
+        return Text("yes" if value else "no")
+    if isinstance(value, Mapping):
+        members = {heading(name): each for name, each in value.items() if each not in (None, [], {})}
+        return Text("\n".join(printable(f"{name}: {_inline(each)}") for name, each in members.items()))
+    if isinstance(value, list):
+        nested = any(isinstance(each, Mapping | list) for each in value)
+        return Text(printable(("\n" if nested else ", ").join(map(_inline, value))))
+    text = str(value)
+    return Text(printable(_readable(text)), style=_STATES.get(text, ""))
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_inline(each)}" for name, each in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_inline, value))
+    return _readable(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _readable(text: str) -> str:
+    moment = _MOMENT.fullmatch(text)
+    return f"{moment[1]} {moment[2]}Z" if moment else text
+
+
+def printable(text: str) -> str:
+    """Without what a terminal would obey."""
+    return "".join(each if each.isprintable() or each == "\n" else "�" for each in text)
