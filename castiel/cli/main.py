@@ -14,6 +14,7 @@ from castiel.cli import (
     providers,
     results,
     tasks,
+    webhooks,
 )
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ doctor.register(app)
 GROUPS = (
     ("connections", connections),
     ("providers", providers),
+    ("webhooks", webhooks),
     ("tasks", tasks),
     ("results", results),
     ("failed", failed),

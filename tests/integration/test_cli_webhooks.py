@@ -1,0 +1,159 @@
+"""``castiel webhooks``: an endpoint from its creation to its end, its deliveries through the real door."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from castiel.bootstrap import Services
+from castiel.domain.connections import Connection
+from infra.local.process import CHECKOUT, ServerProcess
+from infra.local.settings import write_settings_file
+from infra.local.stack import LocalStack
+from tests.support.cli import Cli
+
+pytestmark = [pytest.mark.stack, pytest.mark.slow]
+
+TENANT = "acme"
+
+
+@dataclass
+class Door(Cli):
+    """The command beside a running functions host."""
+
+    url: str = ""
+
+    def deliver(self, path: str, secret: str, delivery: str) -> int:
+        """Send an event as Salesforce's Apex callout would; the status of the answer."""
+        body = json.dumps(
+            {"deliveryId": delivery, "event": "contact.updated", "entity": "Contact", "id": "1"}
+        )
+        signature = hmac.digest(secret.encode(), body.encode(), hashlib.sha256).hex()
+        headers = {"X-Salesforce-Content-SHA256": signature}
+        return httpx.post(self.url + path, content=body, headers=headers, trust_env=False).status_code
+
+
+@pytest.fixture(scope="module")
+def castiel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    file = Path(tmp_path_factory.mktemp("webhooks"), "local.settings.json")
+    with LocalStack() as stack:
+        off = {
+            f"AzureWebJobs.{name}.Disabled": "true" for name in ("SyncOutboundWorker", "SyncInboundWorker")
+        }
+        write_settings_file(file, {**stack.environment(), **off})
+        host = ServerProcess("host", port=0, arguments=["--app-dir", str(CHECKOUT), "--settings", str(file)])
+        host.start()
+        try:
+            cli = Door(stack, url=f"http://127.0.0.1:{host.port}")
+            cli.does(plant)
+            yield cli
+        finally:
+            host.stop(40.0)
+
+
+async def plant(services: Services) -> None:
+    for connection_id, integration in (("conn-sf", "salesforce"), ("conn-no", "notion")):
+        await services.stores.connections.create(
+            Connection(
+                id=connection_id, tenant_id=TENANT, integration_id=integration, credential_id="cred-none"
+            )
+        )
+
+
+def create(
+    castiel: Door, *more: str, connection: str = "conn-sf", stdin: str | None = None
+) -> dict[str, str]:
+    made = castiel.json("webhooks", "create", "-t", TENANT, "--connection", connection, *more, stdin=stdin)
+    return dict(made)
+
+
+def test_an_endpoint_takes_what_is_signed_with_the_secret_that_was_shown(castiel: Door) -> None:
+    made = create(castiel, "--url", castiel.url, "--event", "contact.*")
+    assert made["address"] == castiel.url + made["path"]
+    assert len(made["secret"]) >= 32
+    verified = castiel.json("webhooks", "verify", made["id"], "-t", TENANT, "--url", castiel.url)
+    assert (verified["ok"], verified["status"]) == (True, 200)
+    assert castiel.deliver(made["path"], made["secret"], "d-1") == 200
+    assert castiel.deliver(made["path"], "somebody-else's-guess", "d-2") == 401
+
+    listed = castiel.json("webhooks", "deliveries", made["id"], "-t", TENANT)
+    assert sorted(each["status"] for each in listed) == [200, 200, 401]
+    assert "mismatch" in castiel("webhooks", "deliveries", made["id"], "-t", TENANT).out
+    verdict = castiel("webhooks", "health", made["id"], "-t", TENANT)
+    assert verdict.code == 0
+    assert "Signatures don't match" in verdict.out
+    assert [each["id"] for each in castiel.json("webhooks", "list", "-t", TENANT)] == [made["id"]]
+    assert castiel.json("webhooks", "list", "-t", "globex") == []
+    delete(castiel, made["id"])
+
+
+def delete(castiel: Door, webhook_id: str) -> None:
+    unasked = castiel("webhooks", "delete", webhook_id, "-t", TENANT)
+    assert (unasked.code, "--yes" in unasked.err) == (2, True)
+    castiel.json("webhooks", "delete", webhook_id, "-t", TENANT, "--yes")
+    assert castiel("webhooks", "show", webhook_id, "-t", TENANT).code == 3
+
+
+def test_a_rotation_shows_the_new_secret_and_accepts_both_until_it_is_confirmed_and_over(
+    castiel: Door,
+) -> None:
+    made = create(castiel)
+    rotated = castiel.json("webhooks", "rotate", made["id"], "-t", TENANT)
+    assert rotated["secret"] != made["secret"]
+    assert castiel.deliver(made["path"], made["secret"], "r-1") == 200
+    assert castiel.deliver(made["path"], rotated["secret"], "r-2") == 200
+    # Whoever lost it has no other way to learn it.
+    again = castiel.json("webhooks", "rotate", made["id"], "-t", TENANT)
+    assert again["secret"] == rotated["secret"]
+
+    castiel.json("webhooks", "confirm", made["id"], "-t", TENANT)
+    assert castiel.json("webhooks", "show", made["id"], "-t", TENANT)["rotation"]["confirmed"] is True
+    over = castiel("webhooks", "rotate", made["id"], "-t", TENANT)
+    assert (over.code, over.out) == (1, "")
+    said = castiel.said
+    for secret in (made["secret"], rotated["secret"]):
+        shown = sum(secret in text for text in said)
+        assert shown == {made["secret"]: 1, rotated["secret"]: 2}[secret]
+    delete(castiel, made["id"])
+
+
+def test_a_paused_one_answers_as_if_there_were_none_and_another_tenant_can_do_nothing(castiel: Door) -> None:
+    made = create(castiel)
+    castiel.json("webhooks", "pause", made["id"], "-t", TENANT)
+    assert castiel.json("webhooks", "show", made["id"], "-t", TENANT)["enabled"] is False
+    assert castiel.deliver(made["path"], made["secret"], "p-1") == 404
+    castiel.json("webhooks", "resume", made["id"], "-t", TENANT)
+    for verb in ("show", "rotate", "confirm", "pause", "resume", "health", "deliveries", "reopen", "delete"):
+        assert castiel("webhooks", verb, made["id"], "-t", "globex").code == 3, verb
+    assert castiel("webhooks", "verify", made["id"], "-t", "globex", "--url", castiel.url).code == 3
+    delete(castiel, made["id"])
+
+
+def test_a_secret_of_the_senders_own_comes_by_stdin_and_is_never_said(castiel: Door) -> None:
+    own = "whsec-of-the-sender-0123456789"
+    made = create(castiel, "--own-secret", stdin=f"{own}\n")
+    assert "secret" not in made
+    assert castiel.deliver(made["path"], own, "o-1") == 200
+    assert own not in "".join(castiel.said)
+    nothing = castiel("webhooks", "create", "-t", TENANT, "--connection", "conn-sf", "--own-secret", stdin="")
+    assert (nothing.code, "stdin" in nothing.err) == (2, True)
+    wrong = castiel(
+        "webhooks", "create", "-t", TENANT, "--connection", "conn-sf", "--scheme", '{"algorithm": "rot13"}'
+    )
+    assert (wrong.code, wrong.err.startswith("InvalidInput: scheme")) == (2, True)
+    delete(castiel, made["id"])
+
+
+def test_notions_waits_for_the_token_and_can_be_reopened(castiel: Door) -> None:
+    made = create(castiel, connection="conn-no")
+    assert (made["pendingVerification"], "secret" in made) == (True, False)
+    castiel.json("webhooks", "reopen", made["id"], "-t", TENANT, "--yes")
+    assert castiel("webhooks", "verify", made["id"], "-t", TENANT, "--url", castiel.url).code == 2
+    delete(castiel, made["id"])
