@@ -31,7 +31,7 @@ def heading(name: str) -> str:
 
 def cell(value: Any) -> Text:
     """A table's cell: records' values are text, never markup or commands to the terminal."""
-    if value is None:
+    if value in (None, [], {}):
         return Text("–", style="dim")
     if isinstance(value, bool):
         return Text("yes" if value else "no")

@@ -8,6 +8,7 @@ from castiel.cli import (
     authorize,
     connection_checks,
     connections,
+    credentials,
     dlq,
     doctor,
     failed,
@@ -30,6 +31,7 @@ doctor.register(app)
 GROUPS = (
     ("connections", connections),
     ("providers", providers),
+    ("credentials", credentials),
     ("webhooks", webhooks),
     ("tasks", tasks),
     ("results", results),

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from castiel.cli.running import Run, command, group
 from castiel.cli.secret_input import read_secret
 from castiel.domain.credentials import OAuthClient
-from castiel.errors import NotFound
+from castiel.errors import ConfigurationError, NotFound
 
 app = group("Providers: what there is to connect to, their settings, and Castiel's own app at each.")
 Integration = Annotated[str, typer.Argument(help="The provider, as `list` names it.", show_default=False)]
@@ -103,3 +103,8 @@ async def _client(run: Run, name: str) -> OAuthClient | None:
         return OAuthClient.model_validate_json((await run.services.vault.get(name)).value)
     except NotFound:
         return None
+    except ValidationError:
+        # The validation's own text quotes its input.
+        raise ConfigurationError(
+            f"Key Vault secret {name}: not JSON with clientId and clientSecret"
+        ) from None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from typing import Any
 
 import typer
 from pydantic import SecretStr
@@ -29,5 +31,21 @@ def read_secret(what: str) -> SecretStr:
         text = text.removesuffix("\n").removesuffix("\r")
     if not text.strip():
         raise UsageProblem(f"{what}: give it on stdin, or at the prompt of a terminal")
-    redaction.remember(text)
+    redaction.remember(*_leaves(text))
     return SecretStr(text)
+
+
+def _leaves(text: str) -> list[str]:
+    """The texts in a JSON object, whose own words are no secrets; else the text itself."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return [text]
+    return _texts(value) if isinstance(value, dict) else [text]
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, dict | list):
+        members = value.values() if isinstance(value, dict) else value
+        return [text for member in members for text in _texts(member)]
+    return [value] if isinstance(value, str) else []

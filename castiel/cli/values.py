@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from castiel.cli.exits import UsageProblem
@@ -38,3 +38,12 @@ def json_or_text(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def moment(text: str) -> datetime:
+    """A day (its beginning, UTC) or a moment. Raises :class:`UsageProblem`."""
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise UsageProblem(f"{text!r} is no moment: write 2027-01-31 or 2027-01-31T12:00:00Z") from None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found
