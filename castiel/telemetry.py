@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from opentelemetry import metrics, trace
+from opentelemetry import metrics
 
 _meter = metrics.get_meter("castiel")
-tracer = trace.get_tracer("castiel")
 
 COUNTERS: Mapping[str, str] = {
     "sync_scheduler_success": "Tasks queued",
@@ -69,21 +68,29 @@ def log_context(**attributes: Any) -> Iterator[None]:
         _context.reset(token)
 
 
-def install_log_context() -> None:
-    """Make Castiel's log records carry the context, once per process.
+def current_context() -> dict[str, Any]:
+    """The attributes that :func:`log_context` has set here."""
+    return dict(_context.get() or {})
 
-    By the record factory, because a logger's filters do not see its children's records.
-    """
-    if getattr(logging.getLogRecordFactory(), "castiel", False):
-        return
-    make = logging.getLogRecordFactory()
 
-    def with_context(*args: Any, **kwargs: Any) -> logging.LogRecord:
-        record = make(*args, **kwargs)
+class ContextFilter(logging.Filter):
+    """Gives Castiel's log records the context. What a line says itself stays."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
         if record.name.startswith("castiel"):
             for name, value in (_context.get() or {}).items():
-                setattr(record, name, value)
-        return record
+                if name not in record.__dict__:
+                    setattr(record, name, value)
+        return True
 
-    with_context.castiel = True  # type: ignore[attr-defined]
-    logging.setLogRecordFactory(with_context)
+
+def install_log_context() -> None:
+    """Put the filter on every handler of the root's and Castiel's loggers; again is fine, new handlers get it too.
+
+    On handlers, because a logger's filters do not see its children's records, and a record factory's attributes
+    would clash with those in a line's ``extra``.
+    """
+    for logger in (logging.getLogger(), logging.getLogger("castiel")):
+        for handler in logger.handlers:
+            if not any(isinstance(each, ContextFilter) for each in handler.filters):
+                handler.filters.insert(0, ContextFilter())

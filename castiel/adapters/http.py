@@ -11,8 +11,10 @@ from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urljoin
 
 import httpx
+from opentelemetry.instrumentation.utils import suppress_http_instrumentation
 from pydantic import SecretStr
 
+from castiel import telemetry, tracing
 from castiel.adapters.errors_table import ErrorDetail, ErrorRule, classify
 from castiel.adapters.mutual_tls import ClientCertificate, client_context
 from castiel.adapters.pinned import PinnedBackend, PinnedTransport, Resolve, resolve_by_machine
@@ -124,6 +126,26 @@ class HttpPool:
         Raises :class:`ProviderUnavailable`, :class:`MalformedResponse`, or
         :class:`~castiel.errors.ConfigurationError` for an address that is never called.
         """
+        with tracing.provider_call(method, url) as span:
+            reply = await self._send(
+                method, url, headers, params, content, form, safe=safe, auth=auth, certificate=certificate
+            )
+            tracing.answered(span, reply.status)
+            return reply
+
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        params: Params | None,
+        content: bytes | None,
+        form: Mapping[str, str] | None,
+        *,
+        safe: bool | None,
+        auth: httpx.Auth | None,
+        certificate: ClientCertificate | None,
+    ) -> HttpReply:
         repeatable = method in SAFE_METHODS if safe is None else safe
         client = self._client_for(certificate)
         request = client.build_request(
@@ -157,7 +179,9 @@ class HttpPool:
     ) -> HttpReply:
         for _ in range(MAX_REDIRECTS + 1):
             self.policy.check(str(request.url))
-            response = await client.send(request, stream=True, auth=auth or httpx.USE_CLIENT_DEFAULT)
+            # Its spans would hold whole URLs (queries name records), and it would tell providers our trace ids.
+            with suppress_http_instrumentation():
+                response = await client.send(request, stream=True, auth=auth or httpx.USE_CLIENT_DEFAULT)
             try:
                 body = await self._read(response)
             finally:
@@ -299,19 +323,20 @@ class ApiClient:
         for last_try in (False, True):
             await self._gate.acquire(operation)
             try:
-                reply = await self._pool.send(
-                    method,
-                    self._url(path, token),
-                    headers={
-                        **self.dialect.headers(self.connection),
-                        **self.dialect.authorize(token),
-                        **extra,
-                    },
-                    params=params,
-                    content=content,
-                    safe=safe,
-                    certificate=token.certificate,
-                )
+                with telemetry.log_context(operation=operation):
+                    reply = await self._pool.send(
+                        method,
+                        self._url(path, token),
+                        headers={
+                            **self.dialect.headers(self.connection),
+                            **self.dialect.authorize(token),
+                            **extra,
+                        },
+                        params=params,
+                        content=content,
+                        safe=safe,
+                        certificate=token.certificate,
+                    )
             except ProviderUnavailable:
                 await self._report(answered=False)
                 raise

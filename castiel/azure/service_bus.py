@@ -11,6 +11,7 @@ from azure.servicebus import ServiceBusMessage
 from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
 from azure.servicebus.exceptions import MessageSizeExceededError, MessagingEntityNotFoundError
 
+from castiel import tracing
 from castiel.errors import CastielError, ConfigurationError, MessageTooLarge, QueueUnavailable
 from castiel.ports.messaging import QueueMessage
 
@@ -81,7 +82,11 @@ class ServiceBusQueue:
 
 
 def _native(message: QueueMessage) -> ServiceBusMessage:
-    properties: dict[Any, Any] = {**message.properties, "correlationId": message.correlation_id}
+    properties: dict[Any, Any] = {
+        **message.properties,
+        "correlationId": message.correlation_id,
+        **_trace_properties(message.trace),
+    }
     return ServiceBusMessage(
         message.body,
         message_id=message.message_id,
@@ -91,6 +96,18 @@ def _native(message: QueueMessage) -> ServiceBusMessage:
         time_to_live=message.time_to_live,
         application_properties=properties,
     )
+
+
+def _trace_properties(trace: tracing.Carrier) -> dict[bytes, str]:
+    """A message's own trace, whichever task sends it.
+
+    With names in bytes, as the SDK's tracing sets them where they are not set yet: a batch may hold messages of many
+    traces. The Functions host reads ``Diagnostic-Id`` or ``traceparent``.
+    """
+    found = {name.encode(): value for name, value in trace.items()}
+    if parent := trace.get(tracing.TRACEPARENT):
+        found[tracing.DIAGNOSTIC_ID.encode()] = parent
+    return found
 
 
 def _translate(error: Exception, queue: str) -> CastielError:

@@ -121,6 +121,7 @@ class PendingMessage(Model):
     message_id: str
     body: str
     correlation_id: str
+    trace: dict[str, str] = Field(default_factory=dict)
 
 
 class WebhookAudit(Document):

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from castiel import telemetry
+from castiel import telemetry, tracing
 from castiel.adapters.base import Adapter, Page
 from castiel.domain.connections import Connection, EntitySync
 from castiel.domain.messages import SyncMessage, parse_inbound
@@ -95,12 +95,16 @@ class SyncInboundWorker:
     async def handle(self, received: ReceivedMessage) -> None:
         """Raises :class:`~castiel.errors.InvalidMessage`, and what is unexpected: the host then abandons it."""
         message = parse_inbound(received.body)
-        with telemetry.log_context(
-            function="SyncInboundWorker",
-            correlationId=message.correlation_id,
-            tenantId=message.tenant_id,
-            connectionId=message.connection_id,
-            integrationId=message.integration_id,
+        with (
+            telemetry.log_context(
+                function="SyncInboundWorker",
+                correlationId=message.correlation_id,
+                tenantId=message.tenant_id,
+                connectionId=message.connection_id,
+                integrationId=message.integration_id,
+                taskId=message.task_id,
+            ),
+            tracing.span("SyncInboundWorker", parent=received.trace),
         ):
             name = connection_lease(message.tenant_id, message.connection_id)
             try:
@@ -249,8 +253,12 @@ class SyncInboundWorker:
         telemetry.record("inbound_worker_duration_ms", result.duration, integration=task.integration_id)
         log = logger.error if error else logger.info
         log(
-            "sync %s",
+            "sync %s: %d records, %d failed, %d ms%s",
             result.status.value,
+            result.records_processed,
+            result.records_failed,
+            result.duration,
+            f": {error.code}: {error}" if error else "",
             extra={"taskId": task.id, "resultId": result.id, "recordsProcessed": result.records_processed},
         )
         await self._events.publish(

@@ -6,10 +6,11 @@ import asyncio
 import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from castiel import telemetry
+from castiel import telemetry, tracing
 from castiel.domain.messages import OutboundMessage, OutboundSource, SyncMessage, parse_outbound
 from castiel.domain.pushing import newest_per_shard
 from castiel.domain.results import PushResult
@@ -69,7 +70,7 @@ class SyncOutboundWorker:
 
     async def handle(self, received: Sequence[ReceivedMessage]) -> None:
         """Raises only for a message that can't be read and is alone: the host then abandons it."""
-        with telemetry.log_context(function="SyncOutboundWorker"):
+        with telemetry.log_context(function="SyncOutboundWorker"), tracing.span("SyncOutboundWorker"):
             batch = _Batch()
             work = self._sort(received, batch)
             slots = asyncio.Semaphore(self._concurrency)
@@ -107,29 +108,41 @@ class SyncOutboundWorker:
         started = self._clock.monotonic()
         by_message = {id(change.message): change for change in group}
         chosen = [by_message[id(m)] for m in newest_per_shard(change.message for change in group)]
-        outcomes = await self._push.push(
-            [change.message for change in chosen],
-            {change.message.entity_id: change.received.delivery_count for change in chosen},
-        )
-        share = (self._clock.monotonic() - started) * 1000 / len(chosen)
-        for change in chosen:
-            self._settle(change, outcomes[change.message.entity_id], share, batch)
+        with _traced("SyncOutboundWorker push", group):
+            outcomes = await self._push.push(
+                [change.message for change in chosen],
+                {change.message.entity_id: change.received.delivery_count for change in chosen},
+            )
+            share = (self._clock.monotonic() - started) * 1000 / len(chosen)
+            for change in chosen:
+                self._settle(change, outcomes[change.message.entity_id], share, batch)
 
     async def _refetch_group(self, group: list[_Change], batch: _Batch) -> None:
-        errors = await self._refetch.bring_up_to_date([change.message for change in group])
-        for change, error in zip(group, errors, strict=True):
-            if error is None or self._try_again(change.received, error, batch):
-                continue
-            logger.error("webhook not applied: %s", error, extra={"error": error.code})
-            outcome = Pushed(change.message.operation, change.message.external_id, error)
-            batch.results.append(self._result(change, outcome, 0.0))
+        with _traced("SyncOutboundWorker refetch", group):
+            errors = await self._refetch.bring_up_to_date([change.message for change in group])
+            for change, error in zip(group, errors, strict=True):
+                if error is None or self._try_again(change.received, error, batch):
+                    continue
+                logger.error("webhook not applied: %s", error, extra=_dimensions(change, error))
+                outcome = Pushed(change.message.operation, change.message.external_id, error)
+                batch.results.append(self._result(change, outcome, 0.0))
 
     async def _run_task(self, message: SyncMessage, received: ReceivedMessage, batch: _Batch) -> None:
-        try:
-            await self._push_tasks.run(message)
-        except CastielError as error:
-            if not self._try_again(received, error, batch):
-                await self._push_tasks.give_up(message, received, error)
+        with (
+            telemetry.log_context(
+                tenantId=message.tenant_id,
+                connectionId=message.connection_id,
+                integrationId=message.integration_id,
+                correlationId=message.correlation_id,
+                taskId=message.task_id,
+            ),
+            tracing.span("SyncOutboundWorker task", parent=received.trace),
+        ):
+            try:
+                await self._push_tasks.run(message)
+            except CastielError as error:
+                if not self._try_again(received, error, batch):
+                    await self._push_tasks.give_up(message, received, error)
 
     def _settle(self, change: _Change, outcome: Pushed, duration: float, batch: _Batch) -> None:
         error = outcome.error
@@ -139,10 +152,12 @@ class SyncOutboundWorker:
         telemetry.record("outbound_worker_duration_ms", duration, integration=change.message.integration_id)
         name = "outbound_worker_failure" if error else "outbound_worker_success"
         telemetry.count(name, integration=change.message.integration_id)
-        if error is not None:
-            logger.error(
-                "push failed: %s", error, extra={"entityId": change.message.entity_id, "error": error.code}
+        if outcome.conflicts:
+            telemetry.count(
+                "conflicts_detected", len(outcome.conflicts), integration=change.message.integration_id
             )
+        if error is not None:
+            logger.error("push failed: %s", error, extra=_dimensions(change, error))
 
     def _try_again(self, received: ReceivedMessage, error: CastielError, batch: _Batch) -> bool:
         if isinstance(error, LeaseHeld | RateLimited):
@@ -197,6 +212,32 @@ class SyncOutboundWorker:
             error_message=str(error) if error else None,
             given_up_message=message_json(received) if error else None,
         )
+
+
+@contextmanager
+def _traced(name: str, group: Sequence[_Change]) -> Iterator[None]:
+    """One piece of work for messages that may come from as many traces."""
+    message = group[0].message
+    with (
+        telemetry.log_context(
+            tenantId=message.tenant_id,
+            connectionId=message.connection_id,
+            integrationId=message.integration_id,
+            correlationId=message.correlation_id if len(group) == 1 else None,
+            entity=message.entity,
+            messages=len(group),
+        ),
+        tracing.shared_span(name, [change.received.trace for change in group]),
+    ):
+        yield
+
+
+def _dimensions(change: _Change, error: CastielError) -> dict[str, str]:
+    return {
+        "entityId": change.message.entity_id,
+        "correlationId": change.message.correlation_id,
+        "error": error.code,
+    }
 
 
 async def _within(slots: asyncio.Semaphore, work: Callable[[], Awaitable[None]]) -> None:

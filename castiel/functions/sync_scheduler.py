@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from castiel import telemetry
+from castiel import telemetry, tracing
 from castiel.domain.messages import SyncMessage
 from castiel.domain.tasks import SyncMode, SyncTask, TaskStatus
 from castiel.errors import CastielError
@@ -68,7 +68,7 @@ class SyncScheduler:
         started = self._clock.monotonic()
         run = SchedulerRun()
         failures: list[CastielError] = []
-        with telemetry.log_context(function="SyncScheduler"):
+        with telemetry.log_context(function="SyncScheduler"), tracing.span("SyncScheduler"):
             for part in (self._repair, self._queue_due, self._sweep, self._sweep_deliveries):
                 try:
                     await part(run)
@@ -77,7 +77,11 @@ class SyncScheduler:
                     failures.append(error)
             telemetry.record("sync_scheduler_duration_ms", (self._clock.monotonic() - started) * 1000)
             logger.info(
-                "scheduler run",
+                "scheduler run: %d queued, %d failed, %d repaired, %d disabled",
+                run.queued,
+                run.failed,
+                run.repaired,
+                run.disabled,
                 extra={
                     "queued": run.queued,
                     "failed": run.failed,
@@ -175,7 +179,17 @@ class SyncScheduler:
             enqueued_at=self._clock.now().replace(microsecond=0),
             task_id=task.id,
         )
-        return QueueMessage(f"task:{execution}", body.to_json_text(), execution, time_to_live=self._ttl)
+        # Each execution is a trace of its own, linked to the run: one trace of all would be too large to look at.
+        with (
+            telemetry.log_context(
+                correlationId=execution,
+                tenantId=task.tenant_id,
+                connectionId=task.connection_id,
+                taskId=task.id,
+            ),
+            tracing.span("SyncScheduler queue", root=True),
+        ):
+            return QueueMessage(f"task:{execution}", body.to_json_text(), execution, time_to_live=self._ttl)
 
 
 async def _chunks(tasks: AsyncIterator[SyncTask], size: int) -> AsyncIterator[list[SyncTask]]:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from castiel import telemetry
+from castiel import telemetry, tracing
 from castiel.domain.credentials import Credential, refresh_horizon
 from castiel.domain.refresh_runs import KIND, RefreshMessage, attempted_since, parse_refresh, split_audit
 from castiel.domain.results import RefreshAudit, RefreshResult
@@ -101,9 +101,9 @@ class TokenRefresher:
 
     async def go_on(self, received: ReceivedMessage) -> RefreshAudit:
         """Continue a run whose time was over. Raises :class:`~castiel.errors.InvalidMessage`."""
-        return await self._invoke(parse_refresh(received.body))
+        return await self._invoke(parse_refresh(received.body), received.trace)
 
-    async def _invoke(self, message: RefreshMessage) -> RefreshAudit:
+    async def _invoke(self, message: RefreshMessage, trace: tracing.Carrier | None = None) -> RefreshAudit:
         started = self._clock.monotonic()
         run = _Run(
             message,
@@ -112,7 +112,10 @@ class TokenRefresher:
             started + self._budget,
             Pace(self._clock, self._per_second),
         )
-        with telemetry.log_context(function="TokenRefresher", correlationId=message.run_id):
+        with (
+            telemetry.log_context(function="TokenRefresher", correlationId=message.run_id),
+            tracing.span("TokenRefresher", parent=trace),
+        ):
             await self._refresh_all(run)
             if message.number == 0:
                 await self._rotation.run()
@@ -263,7 +266,11 @@ class TokenRefresher:
             left=run.left or None,
         )
         logger.info(
-            "token refresh run",
+            "token refresh run: %d attempted, %d refreshed, %d in trouble, %d left",
+            audit.total_attempted,
+            audit.successful,
+            audit.failed,
+            run.left,
             extra={
                 "attempted": audit.total_attempted,
                 "successful": audit.successful,

@@ -6,7 +6,7 @@ import logging
 import math
 from dataclasses import dataclass
 
-from castiel import telemetry
+from castiel import telemetry, tracing
 from castiel.domain.model import format_utc, utc_date
 from castiel.domain.signatures import SignatureRefused
 from castiel.domain.webhooks import (
@@ -78,10 +78,13 @@ class WebhookReceiver:
         """Answer a delivery. Never raises: what went wrong on our side is a 5xx, and the provider sends it again."""
         started = self._clock.monotonic()
         correlation_id = f"wh-{self._clock.new_id()}"
-        with telemetry.log_context(
-            function="WebhookReceiver",
-            correlationId=correlation_id,
-            registrationId=request.registration_id[:64],
+        with (
+            telemetry.log_context(
+                function="WebhookReceiver",
+                correlationId=correlation_id,
+                registrationId=request.registration_id[:64],
+            ),
+            tracing.span("WebhookReceiver") as span,
         ):
             try:
                 response = await self._admit(request, correlation_id, started)
@@ -92,6 +95,7 @@ class WebhookReceiver:
                 # The door's last word: an answer that shows nothing of what was sent.
                 logger.exception("webhook not taken")
                 response = _failure(500, "internal error")
+            span.set_attribute("status", response.status)
             telemetry.count("webhook_received", status=response.status)
             telemetry.record("webhook_duration_ms", (self._clock.monotonic() - started) * 1000)
         return response

@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from castiel import tracing
+
 
 @dataclass(frozen=True, slots=True)
 class QueueMessage:
     """A message to send. ``message_id`` decides what counts as a duplicate within the queue's window.
 
-    ``due``: when it becomes visible (now with ``None``). ``properties``: the application properties.
+    ``due``: when it becomes visible (now with ``None``). ``properties``: the application properties. ``trace``: the
+    trace it belongs to, the one it was made in unless it says otherwise.
     """
 
     message_id: str
@@ -21,6 +24,7 @@ class QueueMessage:
     due: datetime | None = None
     time_to_live: timedelta | None = None
     properties: Mapping[str, str | int] = field(default_factory=dict)
+    trace: tracing.Carrier = field(default_factory=tracing.carrier, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,11 @@ class ReceivedMessage:
         """How many tries ended in a retryable failure before this one."""
         value = self.properties.get("attempt", 0)
         return int(value) if isinstance(value, int | float) or str(value).isdigit() else 0
+
+    @property
+    def trace(self) -> tracing.Carrier:
+        """The trace its sender was in; empty when nothing was traced."""
+        return tracing.carrier_of(self.properties)
 
 
 class Queue(Protocol):

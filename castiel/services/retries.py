@@ -7,7 +7,7 @@ import logging
 from datetime import timedelta
 from typing import Any
 
-from castiel import telemetry
+from castiel import telemetry, tracing
 from castiel.domain.retry import GiveUp, RetryIn, decide
 from castiel.errors import CastielError
 from castiel.ports.clock import Clock
@@ -42,8 +42,13 @@ class Retries:
         Its id follows from the message's id: put back twice (a crash before completion), it is one.
         """
         telemetry.count("retries_scheduled", queue=queue.name, reason=reason)
-        logger.info(
-            "message put back",
+        # A message that waits for a lease or a limit is no news; one that failed is.
+        logger.log(
+            logging.INFO if attempt else logging.DEBUG,
+            "message put back: %s, attempt %d, in %.1f s",
+            reason,
+            attempt,
+            delay,
             extra={
                 "queue": queue.name,
                 "delaySeconds": round(delay, 3),
@@ -58,6 +63,8 @@ class Retries:
             correlation_id=message.correlation_id or root,
             due=self._clock.now() + timedelta(seconds=delay),
             properties={"attempt": attempt, "reason": reason},
+            # A batch's messages have traces of their own: each copy goes on in its message's.
+            trace=message.trace or tracing.carrier(),
         )
 
 

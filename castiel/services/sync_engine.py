@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from castiel import telemetry
 from castiel.adapters.base import ExternalRecord
 from castiel.domain.conflicts import ConflictPolicy
 from castiel.domain.connections import Connection, EntitySync
@@ -297,7 +298,8 @@ class BidirectionalSyncEngine:
     async def _tell_conflicts(self, context: PullContext, draft: Draft) -> None:
         if not draft.detected:
             return
-        logger.info("conflict met", extra={"shardId": draft.shard.id, "conflicts": draft.detected})
+        telemetry.count("conflicts_detected", draft.detected, integration=context.connection.integration_id)
+        logger.debug("conflict met", extra={"shardId": draft.shard.id, "conflicts": draft.detected})
         data: Mapping[str, object] = {
             "shardId": draft.shard.id,
             "connectionId": context.connection.id,

@@ -165,11 +165,13 @@ class ServerProcess:
         environment: Mapping[str, str] | None = None,
         start_timeout: float = 30.0,
         verbose: bool = False,
+        show_log: bool = False,
         module: str | None = None,
     ) -> None:
         """``data`` None means ``--memory``; ``arguments`` are the server's own; ``environment`` is added to ours.
 
-        ``verbose`` lets the server log to our stderr; else its stderr is kept for the error text only.
+        ``show_log`` lets the server log to our stderr, and ``verbose`` everything; else its stderr is kept for the
+        error text only.
         """
         self.name = name
         self.host = host
@@ -181,6 +183,7 @@ class ServerProcess:
         self._environment = dict(environment or {})
         self._start_timeout = start_timeout
         self._verbose = verbose
+        self._show_log = show_log or verbose
         self._process: subprocess.Popen[bytes] | None = None
         self._stderr: IO[bytes] | None = None
 
@@ -204,7 +207,7 @@ class ServerProcess:
         if self.running:
             raise ServerFailedError(f"{self.name} is already running")
         self._release()
-        self._stderr = None if self._verbose else tempfile.TemporaryFile()  # noqa: SIM115 - outlives this call
+        self._stderr = None if self._show_log else tempfile.TemporaryFile()  # noqa: SIM115 - outlives this call
         self._process = subprocess.Popen(  # noqa: S603 - our own modules
             self._command(),
             cwd=CHECKOUT,

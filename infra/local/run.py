@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from castiel.domain.results import SyncStatus
+from infra.local.host.telemetry import CONSOLE
 from infra.local.process import CHECKOUT, ServerFailedError
 from infra.local.sample import SALESFORCE, TENANT, make_due, plant
 from infra.local.session import Session, StepFailedError, session
@@ -32,7 +34,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, default=CHECKOUT / ".local", metavar="DIR")
     parser.add_argument("--memory", action="store_true", help="keep nothing")
     parser.add_argument("--once", action="store_true", help="end after the first sync result")
-    parser.add_argument("--verbose", action="store_true", help="show the host's log")
+    parser.add_argument("--log", action="store_true", help="show the host's and the app's log")
+    parser.add_argument("--traces", action="store_true", help="show each span as a line, and the log")
+    parser.add_argument("--verbose", action="store_true", help="show the log at debug level, the SDKs' too")
     return parser
 
 
@@ -47,6 +51,7 @@ async def _run(options: argparse.Namespace, console: Console) -> None:
         ports=DEFAULT_PORTS if options.ports == "default" else None,
         host_port=options.port,
         verbose=options.verbose,
+        show_log=options.log or options.traces,
         prefer_func=True,
     ) as running:
         await _main_job(running, console, started)
@@ -95,6 +100,8 @@ def main(arguments: list[str] | None = None) -> int:
     """0 after a clean stop; 1 when something did not start or did not happen."""
     options = _parser().parse_args(arguments)
     console = Console(highlight=False)
+    if options.traces:
+        os.environ[CONSOLE] = "console"  # the host inherits it; the settings file does not keep it
     try:
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(_run(options, console))

@@ -62,6 +62,7 @@ async def session(
     host_port: int = 0,
     settings_file: Path = CHECKOUT / "local.settings.json",
     verbose: bool = False,
+    show_log: bool = False,
     host_arguments: tuple[str, ...] = (),
     server_arguments: Mapping[str, Sequence[str]] | None = None,
     settings: Mapping[str, str] | None = None,
@@ -78,9 +79,10 @@ async def session(
         port=host_port,
         arguments=["--app-dir", str(CHECKOUT), "--settings", str(settings_file), *host_arguments],
         verbose=verbose,
+        show_log=show_log,
     )
     if prefer_func and func_is_usable():
-        host = FuncHost(host_port, verbose=verbose)
+        host = FuncHost(host_port, verbose=verbose or show_log)
     await asyncio.to_thread(stack.start_all)
     try:
         environment = {**stack.environment(), **(settings or {})}

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from castiel.domain.tasks import SyncMode, TaskStatus
 from infra.local.process import CHECKOUT
 from infra.local.sample import SALESFORCE, TENANT, plant, webhook_secret
 from tests.support.app import InProcess, running_services
+from tests.support.app_insights import app_insights
 from tests.support.platform_worker import (
     HttpInvocation,
     Message,
@@ -59,6 +61,31 @@ async def test_all_five_functions_run_in_the_platforms_worker() -> None:
         [shard] = await app.services.stores.shards.by_references(TENANT, "contact", [key])
         assert shard.fields["email"] == record["Email"]
         assert [audit async for audit in app.services.stores.refresh_audit.recent(5)]
+
+
+async def test_the_platforms_worker_sends_what_happens_to_application_insights() -> None:
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    async with running_services() as app, app.control() as control, app_insights() as insights:
+        await plant(app.services, control)
+        record = (await control.records("Contact", limit=1))[0]
+        event = {"event": "contact.updated", "entity": "Contact", "id": record["Id"]}
+        calls = [
+            replace(await webhook(app, event), trace_parent=f"00-{trace_id}-00f067aa0ba902b7-01"),
+            MessageInvocation("SyncInboundWorker", [targeted_pull(record["Id"])]),
+        ]
+        environment = {**app.stack.environment(), **insights.settings()}
+        run = await run_in_platform_worker(CHECKOUT, environment, calls)
+
+        assert [answer.error for answer in run.answers] == [None, None]
+        [door] = insights.where("dependencies", lambda row: row["name"] == "WebhookReceiver")
+        assert (door["operation_Id"], door["operation_ParentId"]) == (trace_id, "00f067aa0ba902b7")
+        assert sum(row["value"] for row in insights.metric("webhook_received")) == 1
+        [message] = await app.take("sync-outbound")
+        assert message.trace["traceparent"].split("-")[1:3] == [trace_id, door["id"]]
+        assert message.properties["Diagnostic-Id"] == message.trace["traceparent"]
+        # The platform switches on httpx's instrumentation, whose spans would hold the providers' URLs.
+        assert "/services/data" not in "".join(insights.raw)
+        assert insights.where("dependencies", lambda row: row["customDimensions"].get("operation") == "fetch")
 
 
 def targeted_pull(record_id: str) -> Message:

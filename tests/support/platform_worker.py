@@ -41,6 +41,7 @@ class HttpInvocation:
     query: Mapping[str, str] = field(default_factory=dict)
     route_values: Mapping[str, str] = field(default_factory=dict)
     body: str = ""
+    trace_parent: str = ""
     kind: str = "http"
 
 
@@ -173,7 +174,9 @@ async def _invoke(runtime: Any, call: dict[str, Any], function_id: str, paramete
         function_id=function_id,
         input_data=[protos.ParameterBinding(parameter, _typed(data))],
         trigger_metadata={name: _typed(datum) for name, datum in metadata.items()},
-        trace_context=SimpleNamespace(trace_parent="", trace_state="", attributes={}),
+        trace_context=SimpleNamespace(
+            trace_parent=call.get("trace_parent", ""), trace_state="", attributes={}
+        ),
         retry_context=SimpleNamespace(retry_count=0, max_retry_count=0, exception=None),
     )
     response = await runtime.invocation_request(_request(invocation_request=invocation))

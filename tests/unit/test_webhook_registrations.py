@@ -205,8 +205,9 @@ async def test_a_flood_of_events_is_cut(door: Door) -> None:
     await door.plant()
     events = MemoryEvents()
     background = BackgroundEvents(events)
+    audit, registration = record(1, 200), await door.registrations.get(REGISTRATION)
     for _ in range(CAPACITY + 50):
-        door.receiver._tell(record(1, 200), await door.registrations.get(REGISTRATION))
+        door.receiver._tell(audit, registration)
     await door.background.drained()
     assert len(door.events.published) == CAPACITY
     await background.drained()

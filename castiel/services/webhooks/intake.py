@@ -77,6 +77,7 @@ def _hold(
             message_id=message.message_id,
             body=message.body,
             correlation_id=message.correlation_id,
+            trace=dict(message.trace),
         )
         for name, messages in parts
         for message in messages

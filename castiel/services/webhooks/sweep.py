@@ -76,7 +76,9 @@ class PendingDeliveries:
         for name, queue in self._queues.items():
             await queue.send(
                 [
-                    QueueMessage(message.message_id, message.body, message.correlation_id)
+                    QueueMessage(
+                        message.message_id, message.body, message.correlation_id, trace=message.trace
+                    )
                     for message in audit.pending_messages
                     if message.queue == name
                 ]

@@ -15,6 +15,7 @@ from castiel.errors import ConfigurationError
 from infra.local.host.errors import HostError
 from infra.local.host.functions_host import HostOptions, serve
 from infra.local.host.settings import apply_settings, load_settings
+from infra.local.host.telemetry import configure_telemetry, shut_down
 from infra.local.process import announce, stop_with_parent
 
 logger = logging.getLogger("infra.local.host")
@@ -99,10 +100,12 @@ def main(arguments: list[str] | None = None) -> int:
         _run_func(app_dir, options.port)
     try:
         _load_settings(app_dir, options.settings)
+        configure_telemetry()
         data_dir = _data_dir(app_dir, options)
         clean = asyncio.run(
             _serve(HostOptions(app_dir, data_dir, options.host, options.port, options.drain_seconds))
         )
+        shut_down()
         # An app's clients live as long as its worker and are never closed: no news at the end of the process.
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     except (HostError, ConfigurationError, OSError) as error:

@@ -16,6 +16,7 @@ import azure.functions as func
 from azure.functions.meta import Datum, get_binding_registry
 
 from infra.local.host.indexing import IndexedFunction
+from infra.local.host.telemetry import traced_by
 
 logger = logging.getLogger("infra.local.host")
 
@@ -109,7 +110,8 @@ class Invoker:
         arguments = {function.parameter: converter.decode(data, trigger_metadata=metadata)}
         if function.takes_context:
             arguments["context"] = TraceContext(function, invocation_id, trace_parent)
-        value = await self._run_handler(function, arguments)
+        with traced_by(trace_parent):
+            value = await self._run_handler(function, arguments)
         if value is not None and not function.has_return:
             raise TypeError(f"{function.name} has no $return binding but returned a {type(value).__name__}")
         return value
