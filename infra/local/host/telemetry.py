@@ -19,9 +19,6 @@ from collections.abc import Sequence
 from opentelemetry import metrics, trace
 from opentelemetry._logs import get_logger_provider, set_logger_provider
 from opentelemetry.context import Context, attach, detach
-from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
-from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.instrumentation.logging.handler import LoggingHandler
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
@@ -59,7 +56,7 @@ def configure_telemetry() -> None:
     if os.environ.get(ENABLE, "").lower() in ("1", "true"):
         _to_application_insights()
     elif os.environ.get(OTLP) or console:
-        _to_otlp_and_console(otlp=bool(os.environ.get(OTLP)), console=bool(console))
+        _export_lines_and_otlp(otlp=bool(os.environ.get(OTLP)), console=bool(console))
 
 
 def shut_down() -> None:
@@ -93,21 +90,29 @@ def _to_application_insights() -> None:
     )
 
 
-def _to_otlp_and_console(*, otlp: bool, console: bool) -> None:
+def _export_lines_and_otlp(*, otlp: bool, console: bool) -> None:
     resource = Resource.create({"service.name": os.environ.get("OTEL_SERVICE_NAME", "castiel")})
     tracers = TracerProvider(resource=resource)
     if otlp:
-        tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-        metrics.set_meter_provider(
-            MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter())], resource=resource)
-        )
-        loggers = LoggerProvider(resource=resource)
-        loggers.add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter()))
-        set_logger_provider(loggers)
-        logging.getLogger("castiel").addHandler(LoggingHandler(logger_provider=loggers))
+        _to_otlp(tracers, resource)
     if console:
         tracers.add_span_processor(SimpleSpanProcessor(SpanLines()))
     trace.set_tracer_provider(tracers)
+
+
+def _to_otlp(tracers: TracerProvider, resource: Resource) -> None:
+    # Imported when wanted: they cost every start of the host some time.
+    from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+    tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    reader = PeriodicExportingMetricReader(OTLPMetricExporter())
+    metrics.set_meter_provider(MeterProvider([reader], resource=resource))
+    loggers = LoggerProvider(resource=resource)
+    loggers.add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter()))
+    set_logger_provider(loggers)
+    logging.getLogger("castiel").addHandler(LoggingHandler(logger_provider=loggers))
 
 
 class SpanLines(SpanExporter):
