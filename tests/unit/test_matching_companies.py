@@ -54,6 +54,10 @@ TWO_COMPANIES = {
         {"name": "Phoenix", "domain": "phoenix-pharma.example"},
         {"name": "Phoenix", "domain": "phoenix-travel.example"},
     ),
+    "two start-ups on one accelerator's domain": (
+        {"name": "Nimbus Robotics", "website": "https://hub.example/nimbus", "phone": "217 555 0110"},
+        {"name": "Petal Foods", "website": "https://hub.example/petal", "phone": "217 555 0110"},
+    ),
     "one name and a public mail domain": (
         {"name": "Bakery", "email": "bakery1@gmail.com"},
         {"name": "Bakery", "email": "bakery2@gmail.com"},

@@ -77,6 +77,50 @@ ONE_PERSON = {
         },
         {"firstName": "Laura", "lastName": "Weber", "birthDate": "1988-05-05", "email": "laura@example.org"},
     ),
+    "two spellings of one sound": (
+        {"firstName": "Sara", "lastName": "Lindqvist", "phone": "+46 8 123 456 78", **HOME},
+        {"firstName": "Sarah", "lastName": "Lindqvist", "phone": "08-123 456 78", **HOME},
+    ),
+    "initials for a given name": (
+        {"firstName": "J.P.", "lastName": "Okonkwo", "email": "okonkwo@example.org"},
+        {"firstName": "John Paul", "lastName": "Okonkwo", "email": "okonkwo@example.org"},
+    ),
+    "the last two letters of a name swapped": (
+        {"firstName": "Kevni", "lastName": "Duarte", "birthDate": "1990-06-17", **HOME},
+        {"firstName": "Kevin", "lastName": "Duarte", "birthDate": "1990-06-17", **HOME},
+    ),
+    "a stray letter after a name": (
+        {"firstName": "Larsd", "lastName": "Duarte", "birthDate": "1990-06-17", **HOME},
+        {"firstName": "Lars", "lastName": "Duarte", "birthDate": "1990-06-17", **HOME},
+    ),
+    "given name and surname swapped, and no more than a telephone": (
+        {"firstName": "Kenji", "lastName": "Watanabe", "phone": "217 555 0104", **HOME},
+        {"firstName": "Watanabe", "lastName": "Kenji", "phone": "217 555 0104", **HOME},
+    ),
+    "married name, the same mailbox": (
+        {"firstName": "Laura", "lastName": "Schmidt", "email": "laura@example.org", **HOME},
+        {"firstName": "Laura", "lastName": "Weber", "email": "laura@example.org", "city": "Lincoln"},
+    ),
+    "a slip in the national id, and other names at the same home": (
+        {"firstName": "Peggy", "lastName": "Rowe", "nationalId": "413787712", **HOME},
+        {"firstName": "M", "lastName": "Stewart", "nationalId": "413778712", **HOME},
+    ),
+    "a house number whose street was lost": (
+        {
+            "firstName": "Olga",
+            "lastName": "Brandt",
+            "birthDate": "1971-02-28",
+            "street": "53",
+            "city": "Springfield",
+        },
+        {
+            "firstName": "Olga",
+            "lastName": "Brandt",
+            "birthDate": "1971-02-28",
+            "street": "53 Elm Street",
+            "city": "Springfield",
+        },
+    ),
     "no name on one side, personal e-mail": (
         {"email": "octo.cat@example.org"},
         {"firstName": "Octo", "lastName": "Cat", "email": "octo.cat@example.org"},
@@ -99,6 +143,22 @@ TWO_PEOPLE = {
     "twins with different national ids": (
         {**JANE, "firstName": "Tate", "socialSecurityNumber": "7838917"},
         {**JANE, "firstName": "Jack", "socialSecurityNumber": "9327822"},
+    ),
+    "twins whose identity numbers were given out one after the other": (
+        {**JANE, "firstName": "Carlos", "nationalId": "155202737"},
+        {**JANE, "firstName": "Pavel", "nationalId": "155202738"},
+    ),
+    "twins, and the last digit of one's identity number lost": (
+        {**JANE, "firstName": "Carlos", "nationalId": "155202737"},
+        {**JANE, "firstName": "Pavel", "nationalId": "15520273"},
+    ),
+    "a brother and a sister, named in pairs": (
+        {**JANE, "firstName": "Milan"},
+        {**JANE, "firstName": "Milana"},
+    ),
+    "two people behind one mailbox, a name apart": (
+        {"firstName": "Laura", "lastName": "Schmidt", "email": "studio@example.org"},
+        {"firstName": "Lars", "lastName": "Weber", "email": "studio@example.org"},
     ),
     "Jr and Sr": (
         {"firstName": "John", "lastName": "Smith Jr.", "phone": "217-555-0101", **HOME},
@@ -164,6 +224,38 @@ def test_two_people_are_never_merged(case: str) -> None:
 def test_a_name_alone_does_not_fill_the_review_queue() -> None:
     a, b = TWO_PEOPLE["same name and nothing else"]
     assert score(a, b).decision is Decision.DISTINCT
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            {"firstName": "Peter", "birthDate": "1961-04-02"},
+            {"firstName": "Maria", "birthDate": "1963-11-19"},
+        ),
+        ({"firstName": "Peter"}, {"firstName": "Maria", "birthDate": "1963-11-19"}),
+        (
+            {"firstName": "Peter", "birthDate": "1961-04-02"},
+            {"firstName": "Petra", "birthDate": "1989-07-30"},
+        ),
+    ],
+    ids=["a couple", "a couple, one birth date", "a father and his daughter"],
+)
+def test_who_only_lives_together_does_not_fill_the_review_queue(
+    one: dict[str, str], other: dict[str, str]
+) -> None:
+    family = {"lastName": "Novak", "phone": "217 555 0102", **HOME}
+    assert score({**family, **one}, {**family, **other}).decision is Decision.DISTINCT
+
+
+def test_a_name_two_birth_dates_and_two_identifiers_are_two_people() -> None:
+    """One thing that speaks against a pair is for a person to judge; two are enough."""
+    namesake = {"firstName": "Jake", "lastName": "Westbrook", **HOME}
+    one = {**namesake, "birthDate": "1950-11-11", "nationalId": "373353612"}
+    other = {**namesake, "birthDate": "1982-03-20", "nationalId": "233092945"}
+    result = score(one, other)
+    assert result.decision is Decision.DISTINCT
+    assert result.contradicted
 
 
 def test_a_review_says_what_held_the_merge_back() -> None:

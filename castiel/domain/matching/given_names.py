@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+from importlib.resources import files
+
 _COMMON = """
 aaron abby abigail ada adam adela adele adrian adriana adrienne agnes agnieszka ahmad ahmed aidan aiden aisha alain alan
 albert alberta alberto aleksander aleksandra alena alessandra alessandro alessia alessio alex alexa alexander alexandra
@@ -78,3 +81,10 @@ zoe zoey
 """
 
 COMMON_GIVEN_NAMES = frozenset(_COMMON.split())
+
+
+@cache
+def known_given_names() -> frozenset[str]:
+    """Given names of many countries, the rare ones too (some 18 000), read once. Source: ``given_names.txt``."""
+    text = files("castiel.domain.matching").joinpath("given_names.txt").read_text("ascii")
+    return COMMON_GIVEN_NAMES | {line for line in text.splitlines() if not line.startswith("#")}

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from castiel.domain.matching.comparators import Many, MatchFunction, closest, comparator
-from castiel.domain.matching.plans import ALONE, FIRST_OF_SWAP, Plan, Planner, line
+from castiel.domain.matching.plans import ALONE, FIRST_OF_SWAP, Guarding, Plan, Planner, line
 from castiel.domain.matching.results import Decision, Explanation, MatchResult
 from castiel.domain.matching.rules import MatchRules, Scoring
 from castiel.domain.matching.similarities import jaro_winkler
@@ -20,7 +20,7 @@ NO_FUNCTIONS: Mapping[str, MatchFunction] = MappingProxyType({})
 REQUIRES_ANY = "mergeRequiresAny"
 """What ``held_back_by`` says where no field of ``merge_requires_any`` agrees."""
 
-_TURNED = 0.95
+_TURNED = 0.97
 """Values in each other's place agree by this share of what they would in their own."""
 _TURN_BELOW = 0.9
 _NEVER = -1e300
@@ -69,7 +69,8 @@ class Matcher:
         total, differing, turned = self._sum(a, b, plan, plan.needed)
         if total < plan.needed or not plan.steps:
             return None
-        return self._result(plan, total, differing, turned)
+        result = self._result(plan, total, differing, turned)
+        return None if result.decision is Decision.DISTINCT else result
 
     def score(self, a: Prepared, b: Prepared) -> MatchResult:
         """The whole result of a pair, with every field's part, whatever the decision."""
@@ -134,9 +135,11 @@ class Matcher:
             score = 1.0 / (1.0 + 2.0**-total) if -_CERTAIN < total < _CERTAIN else float(total > 0)
         else:
             score = min(1.0, max(0.0, total / plan.possible)) if plan.possible else 0.0
-        vetoes = _vetoes(plan, differing) if differing else ()
+        vetoes, apart = _vetoes(plan, differing) if differing else ((), False)
         held: tuple[str, ...] = ()
-        if score < self._merge_threshold:
+        if apart:
+            decision, held = Decision.DISTINCT, vetoes
+        elif score < self._merge_threshold:
             decision = Decision.REVIEW if score >= self._review_threshold else Decision.DISTINCT
         else:
             held = vetoes + self._lacks(plan, differing)
@@ -153,11 +156,7 @@ class Matcher:
         """What keeps the pair from merging though nothing speaks against it: too little that identifies."""
         lacking: tuple[str, ...] = ()
         if plan.absent:
-            lacking = tuple(
-                guard.rule
-                for guard in plan.absent
-                if not _excused(guard.unless, guard.unless_at_least, differing)
-            )
+            lacking = tuple(guard.rule for guard in plan.absent if not _excused(guard, differing))
         if self.rules.merge_requires_any:
             least = self.rules.merge_requires_at_least
             for index in plan.required:
@@ -188,18 +187,22 @@ class Matcher:
         )
 
 
-def _vetoes(plan: Plan, differing: Mapping[int, float]) -> tuple[str, ...]:
-    """The guards whose field both records have, too unlike."""
+def _vetoes(plan: Plan, differing: Mapping[int, float]) -> tuple[tuple[str, ...], bool]:
+    """The guards whose field both records have, too unlike; and whether they make the two distinct."""
     vetoes: tuple[str, ...] = ()
-    for rule, position, below, unless, at_least in plan.guards:
-        similarity = differing.get(position)
-        if similarity is not None and similarity < below and not _excused(unless, at_least, differing):
-            vetoes += (rule,)
-    return tuple(dict.fromkeys(vetoes)) if vetoes else vetoes
+    apart = False
+    for guard in plan.guards:
+        similarity = differing.get(guard.position)
+        if similarity is not None and similarity < guard.below and not _excused(guard, differing):
+            apart = apart or similarity < guard.distinct_below
+            if guard.rule not in vetoes:
+                vetoes += (guard.rule,)
+    return vetoes, apart or len(vetoes) > 1
 
 
-def _excused(unless: tuple[int, ...], at_least: float, differing: Mapping[int, float]) -> bool:
-    for other in unless:  # noqa: SIM110 - any() takes twice as long, and this runs for most pairs
-        if differing.get(other, 1.0) >= at_least:
+def _excused(guard: Guarding, differing: Mapping[int, float]) -> bool:
+    for other in guard.unless:  # any() takes twice as long, and this runs for most pairs
+        if differing.get(other, 1.0) >= guard.unless_at_least:
             return True
-    return False
+    least = guard.unless_all_at_least
+    return bool(guard.unless_all) and all(differing.get(other, 1.0) >= least for other in guard.unless_all)

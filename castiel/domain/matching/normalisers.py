@@ -38,6 +38,7 @@ _YEAR_LAST = re.compile(r"^\s*(\d{1,2})([-/.])(\d{1,2})[-/.](\d{4})\s*$")
 _PLACEHOLDER_DATES = frozenset({"00010101", "19000101", "00000000", "99991231"})
 _PHONE_SUFFIX = 9
 _MIN_PHONE_DIGITS = 6
+_MIN_HALVED = 6
 
 
 def text(value: str) -> str:
@@ -72,6 +73,18 @@ def identifier(value: str) -> str:
     """Letters and digits, upper case; nothing where all are the same (``000-00-0000`` stands for none)."""
     code = compact(value).upper()
     return code if len(set(code)) > 1 else ""
+
+
+def identifier_head(value: str) -> str:
+    """The first half of an ``identifier`` of six characters and more: whole where a slip is in the second."""
+    code = identifier(value)
+    return code[: len(code) // 2] if len(code) >= _MIN_HALVED else ""
+
+
+def identifier_tail(value: str) -> str:
+    """The second half of an ``identifier`` of six characters and more: whole where a slip is in the first."""
+    code = identifier(value)
+    return code[len(code) // 2 :] if len(code) >= _MIN_HALVED else ""
 
 
 def given_name(value: str) -> str:
@@ -220,6 +233,8 @@ NORMALISERS: Mapping[str, Normaliser] = MappingProxyType(
         "trim": trim,
         "digits": digits,
         "identifier": identifier,
+        "identifierHead": identifier_head,
+        "identifierTail": identifier_tail,
         "givenName": given_name,
         "surname": surname,
         "generation": generation,

@@ -12,11 +12,13 @@ from typing import Any
 
 from castiel.domain.matching.rules import MatchRules
 
+_IDS = ["socialSecurityNumber", "nationalId", "taxId"]
+
 _FIELDS: list[dict[str, Any]] = [
     {
         "name": "nationalId",
-        "fields": ["socialSecurityNumber", "nationalId", "taxId"],
-        "strategy": "fuzzy", "similarity": "code", "normalisers": ["identifier"],
+        "fields": _IDS,
+        "strategy": "fuzzy", "similarity": "identityNumber", "normalisers": ["identifier"],
         "weight": 22, "penalty": 5, "floor": 0.5,
     },
     {
@@ -97,21 +99,26 @@ _FIELDS: list[dict[str, Any]] = [
 
 _GUARDS: list[dict[str, Any]] = [
     # Without the very same given name, a surname, a home and its telephone are the whole family's, and a telephone
-    # the whole office's.
+    # the whole office's. With quite another one they are two people, and none to review.
     {
-        "rule": "firstName", "below": 0.94, "missing": "disagree",
+        "rule": "firstName", "below": 0.96, "missing": "disagree", "distinctBelow": 0.75,
         "unless": ["nationalId", "email", "birthDate"],
     },
     # Twins, couples, parents and children: another given name is another person, even one letter away (Paul, Paula),
-    # unless an identifier that is nobody else's says otherwise.
+    # unless an identifier that is nobody else's says otherwise. Of twins' identifiers, given out one after the other,
+    # "identityNumber" says less than this asks for.
     {"rule": "firstName", "below": 0.895, "unless": ["nationalId"]},
     # Father and son of one name.
     {"rule": "nameSuffix", "below": 1.0},
     {"rule": "birthDate", "below": 0.8, "unless": ["nationalId"]},
     # Two different identifiers are two people; a mistyped one, where name and birth date are the same.
     {"rule": "nationalId", "below": 0.6, "unless": ["birthDate"]},
-    # A shared mailbox or office phone, and another surname; a married name keeps given name and birth date.
-    {"rule": "lastName", "below": 0.8, "unless": ["nationalId", "birthDate"]},
+    # A shared mailbox or office phone, and another surname; a married name keeps given name and birth date, or given
+    # name and mailbox.
+    {
+        "rule": "lastName", "below": 0.8,
+        "unless": ["nationalId", "birthDate"], "unlessAll": ["firstName", "email"],
+    },
 ]  # fmt: skip
 
 _NAMES = ["firstName", "lastName"]
@@ -122,11 +129,11 @@ _INITIALS = {"fields": _NAMES, "functions": ["initial"], "together": True}
 _POST = {"fields": ["postalCode"], "functions": ["postalCode"]}
 _BORN = {"fields": ["birthDate"], "functions": ["date"]}
 
+_ID_HEAD = {"fields": _IDS, "functions": ["identifierHead"]}
+_ID_TAIL = {"fields": _IDS, "functions": ["identifierTail"]}
+
 _BLOCKING: list[dict[str, Any]] = [
-    {
-        "name": "id",
-        "parts": [{"fields": ["socialSecurityNumber", "nationalId", "taxId"], "functions": ["identifier"]}],
-    },
+    {"name": "id", "parts": [{"fields": _IDS, "functions": ["identifier"]}]},
     {
         "name": "mail",
         "parts": [{"fields": ["email", "emails"], "functions": ["personalEmail"]}],
@@ -156,6 +163,11 @@ _BLOCKING: list[dict[str, Any]] = [
             {"fields": ["city"], "functions": ["prefix4"]},
         ],
     },
+    # A slip in the identifier, and either another home or other names.
+    {"name": "headpost", "parts": [_ID_HEAD, _POST]},
+    {"name": "tailpost", "parts": [_ID_TAIL, _POST]},
+    {"name": "headinit", "parts": [_ID_HEAD, _INITIALS]},
+    {"name": "tailinit", "parts": [_ID_TAIL, _INITIALS]},
 ]
 
 _DERIVE: list[dict[str, Any]] = [
@@ -181,6 +193,6 @@ def person_rules(shard_type: str = "contact") -> MatchRules:
             "guards": _GUARDS,
             "mergeRequiresAny": ["nationalId", "email", "birthDate", "phone"],
             "blocking": _BLOCKING,
-            "maxKeys": 12,
+            "maxKeys": 16,
         }
     )

@@ -55,8 +55,11 @@ class Guarding(NamedTuple):
     rule: str
     position: int
     below: float
+    distinct_below: float
     unless: tuple[int, ...]
     unless_at_least: float
+    unless_all: tuple[int, ...]
+    unless_all_at_least: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +165,17 @@ class Planner:
 
     def _guarding(self, guard: MergeGuard, compared: Sequence[int]) -> Guarding:
         exceptions = tuple(index for name in guard.unless if (index := self._index[name]) in compared)
-        return Guarding(guard.rule, self._index[guard.rule], guard.below, exceptions, guard.unless_at_least)
+        together = tuple(index for name in guard.unless_all if (index := self._index[name]) in compared)
+        return Guarding(
+            guard.rule,
+            self._index[guard.rule],
+            guard.below,
+            guard.distinct_below,
+            exceptions,
+            guard.unless_at_least,
+            together if len(together) == len(guard.unless_all) else (),
+            guard.unless_all_at_least,
+        )
 
 
 def _bits(mask: int) -> list[int]:

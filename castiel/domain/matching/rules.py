@@ -138,15 +138,20 @@ class Swap(RuleModel):
 class MergeGuard(RuleModel):
     """However high the score: no merge, but a review, while ``rule``'s similarity is below ``below``.
 
-    Unless one of the rules ``unless`` agrees by ``unless_at_least``. ``missing`` says whether the guard also holds
-    where a record lacks the field.
+    Unless one of the rules ``unless`` agrees by ``unless_at_least``, or all of ``unless_all`` by
+    ``unless_all_at_least``. ``missing`` says whether the guard also holds
+    where a record lacks the field. Below ``distinct_below`` not even a review: nobody should have to look at every
+    couple. Nor where the guards of two fields hold: then two things speak against it.
     """
 
     rule: str
     below: float = Field(gt=0, le=1)
+    distinct_below: float = Field(default=0.0, ge=0, le=1)
     missing: Missing = Missing.NEUTRAL
     unless: list[str] = Field(default_factory=list)
     unless_at_least: float = Field(default=0.85, gt=0, le=1)
+    unless_all: list[str] = Field(default_factory=list)
+    unless_all_at_least: float = Field(default=0.95, gt=0, le=1)
 
 
 class KeyPart(RuleModel):
@@ -184,7 +189,7 @@ class MatchRules(RuleModel):
     guards: list[MergeGuard] = Field(default_factory=list)
     merge_requires_any: list[str] = Field(default_factory=list)
     merge_requires_at_least: float = Field(default=0.85, gt=0, le=1)
-    blocking: list[BlockingRule] = Field(min_length=1, max_length=16)
+    blocking: list[BlockingRule] = Field(min_length=1, max_length=20)
     max_keys: int = Field(default=12, ge=1, le=24)
     merge_policy: MergePolicy = MergePolicy.MERGE_FIELDS
 
@@ -205,7 +210,7 @@ class MatchRules(RuleModel):
             raise ValueError("two blocking rules have the same name: give one of them another 'name'")
         mentioned = [*self.merge_requires_any]
         for guard in self.guards:
-            mentioned += [guard.rule, *guard.unless]
+            mentioned += [guard.rule, *guard.unless, *guard.unless_all]
         for swap in self.swaps:
             mentioned += swap.rules
         for name in mentioned:

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 
 from rapidfuzz.distance import OSA, Indel, JaroWinkler
 
-from castiel.domain.matching.given_names import COMMON_GIVEN_NAMES
-from castiel.domain.matching.nicknames import nickname_groups
+from castiel.domain.matching import given_name_similarity
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +30,11 @@ _indel: Callable[[str, str], float] = Indel.normalized_similarity
 
 # One edit (a typed, missing or transposed character), two edits, more.
 _BY_EDITS = (1.0, 0.88, 0.65)
-NEAR_MISS = 0.89
-"""The most that two given names score which are alike: a slip of the pen, or a sibling."""
-SLIP = 0.93
-"""What two given names score of which one is the other, mistyped."""
+_NEIGHBOURS_SWAPPED = 0.93
+"""Two identity numbers with neighbouring digits swapped: chance has one way to that, and nine times more to others."""
+_NEXT_NUMBER = 0.8
+"""Two that differ in the last digit: a slip, or twins, whose numbers were given out one after the other."""
+_HALF_STREET = 0.7
 
 
 def _same(value: str) -> str:
@@ -78,44 +78,18 @@ def _date(a: str, b: str) -> float:
     return _code(a, b)
 
 
-class _GivenName(NamedTuple):
-    text: str
-    words: tuple[str, ...]
-    groups: frozenset[int]
-
-
-def _prepare_given_name(value: str) -> _GivenName:
-    words = tuple(value.split())
-    return _GivenName(_spaceless(value), words, nickname_groups(words[0]) if words else frozenset())
-
-
-def _given_name(a: _GivenName, b: _GivenName) -> float:
-    if a.text == b.text:
+def _identity_number(a: str, b: str) -> float:
+    edits = _osa_distance(a, b)
+    if edits == 0:
         return 1.0
-    if not a.words or not b.words:
+    if edits >= len(_BY_EDITS) or min(len(a), len(b)) < 4:
         return 0.0
-    first_a, first_b = a.words[0], b.words[0]
-    if len(first_a) == 1 or len(first_b) == 1:
-        return 0.9 if first_a[0] == first_b[0] else 0.0
-    if len(a.words) == 1 or len(b.words) == 1:
-        if first_a == first_b:
-            return 0.95
-    elif first_a == first_b:
-        # Mary Ann and Mary Jane; Mary A and Mary Ann are the same.
-        second_a, second_b = a.words[1], b.words[1]
-        return 0.95 if second_a.startswith(second_b) or second_b.startswith(second_a) else 0.5
-    if not a.groups.isdisjoint(b.groups):
-        return 0.95
-    return SLIP if _is_slip(a.text, b.text) else min(jaro_winkler(a.text, b.text), NEAR_MISS)
-
-
-def _is_slip(a: str, b: str) -> bool:
-    """One name mistyped, rather than two names (Paul and Paula, Kayla and Tayla, Martin and Marvin)."""
-    if a[0] != b[0] or a[-1] != b[-1] or abs(len(a) - len(b)) > 2:
-        return False  # slips seldom hit the first letter; other endings make other names
-    if a in COMMON_GIVEN_NAMES and b in COMMON_GIVEN_NAMES:
-        return False
-    return _osa_distance(a, b) <= (2 if min(len(a), len(b)) >= 7 else 1)
+    if edits == 1:
+        if len(a) == len(b) and sorted(a) == sorted(b):
+            return _NEIGHBOURS_SWAPPED
+        if a[:-1] == b[: len(a) - 1] or b[:-1] == a[: len(b) - 1]:
+            return _NEXT_NUMBER
+    return _BY_EDITS[edits]
 
 
 class _Street(NamedTuple):
@@ -130,6 +104,8 @@ def _prepare_street(value: str) -> _Street:
 
 
 def _street(a: _Street, b: _Street) -> float:
+    if not a.name or not b.name:  # a house number whose street was lost says what the number says, no more
+        return _HALF_STREET if a.numbers == b.numbers or not (a.numbers and b.numbers) else 0.0
     name = 1.0 if a.name == b.name else _indel(a.name, b.name)
     if a.numbers == b.numbers:
         return name
@@ -145,8 +121,9 @@ SIMILARITIES: Mapping[str, Similarity] = MappingProxyType(
         "sortedWords": Similarity(_sorted_words, _indel),
         "commonWords": Similarity(_word_set, _jaccard),
         "code": Similarity(_same, _code),
+        "identityNumber": Similarity(_same, _identity_number),
         "date": Similarity(_same, _date),
-        "givenName": Similarity(_prepare_given_name, _given_name),
+        "givenName": Similarity(given_name_similarity.prepare, given_name_similarity.compare),
         "street": Similarity(_prepare_street, _street),
     }
 )
