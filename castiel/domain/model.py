@@ -43,6 +43,8 @@ UtcDatetime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
 UtcSecond = Annotated[AwareDatetime, AfterValidator(_to_second)]
 """A moment, to the second: what Cosmos DB queries compare as text must all have the same form."""
 
+_EMPTY: tuple[object, ...] = ([], {})
+
 SYSTEM_PROPERTIES = ("_rid", "_self", "_attachments", "_ts")
 
 
@@ -63,7 +65,7 @@ class Model(BaseModel):
     @model_serializer(mode="wrap")
     def _compact(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
         data = handler(self)
-        empty = [key for key, value in data.items() if value is None or value in ([], {})]
+        empty = [key for key, value in data.items() if not value and (value is None or value in _EMPTY)]
         if empty:
             extra = self.__pydantic_extra__ or {}
             names = _field_names(type(self))

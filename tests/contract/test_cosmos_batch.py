@@ -48,6 +48,18 @@ async def test_all_kinds_of_operations_answer_in_order_and_see_each_other(shards
     assert results[1]["eTag"] == (await shards.read_item("new", KEY))["_etag"]
 
 
+async def test_without_content_the_documents_written_are_left_out_and_those_read_are_not(
+    shards: ContainerProxy,
+) -> None:
+    results = await shards.execute_item_batch(
+        [("create", (_shard("new", n=1),)), ("read", ("new",))], partition_key=KEY, no_response=True
+    )
+    assert [result["statusCode"] for result in results] == [201, 200]
+    assert "resourceBody" not in results[0]
+    assert results[1]["resourceBody"]["n"] == 1
+    assert results[0]["eTag"] == (await shards.read_item("new", KEY))["_etag"]
+
+
 @pytest.mark.parametrize(
     ("failing", "status"),
     [

@@ -27,9 +27,13 @@ def blocking_keys(fields: Fields, rules: MatchRules) -> list[str]:
     """
     plan = _plan_of(rules)
     complete = with_derived(fields, rules.derive)
+    present = {name for name, value in complete.items() if value is not None and value != ""}
+    silent = {index for index, part in enumerate(plan.parts) if part.says_nothing(present)}
     values: list[Sequence[str] | None] = [None] * len(plan.parts)
     keys: dict[str, None] = {}
     for name, parts, max_keys in plan.rules:
+        if not silent.isdisjoint(parts):
+            continue
         alternatives = []
         for index in parts:
             found = values[index]
@@ -60,15 +64,34 @@ class _Part:
     fields: tuple[str, ...]
     functions: tuple[Callable[[str], str], ...]
     together: bool
+    plain: bool
+    """Whether the fields are names, no expressions."""
+
+    def says_nothing(self, present: set[str]) -> bool:
+        """Whether the part has no values where only the fields with these names have some."""
+        if not self.plain:
+            return False
+        return not present.issuperset(self.fields) if self.together else present.isdisjoint(self.fields)
 
     def values(self, fields: Fields) -> Sequence[str]:
-        if not self.together:
-            found = {self._normalised(value) for value in islice(texts(fields, self.fields), _MAX_VALUES)}
-            found.discard("")
-            return sorted(found)
+        if self.together:
+            return self._joined(fields)
+        only = fields.get(self.fields[0])
+        if len(self.fields) == 1 and isinstance(only, str):  # as most are
+            code = self._normalised(only)
+            return (code,) if code else ()
+        found = {self._normalised(value) for value in islice(texts(fields, self.fields), _MAX_VALUES)}
+        found.discard("")
+        return sorted(found)
+
+    def _joined(self, fields: Fields) -> Sequence[str]:
         codes = []
         for path in self.fields:
-            code = next((c for value in texts(fields, (path,)) if (c := self._normalised(value))), "")
+            only = fields.get(path)
+            if isinstance(only, str):
+                code = self._normalised(only)
+            else:
+                code = next((c for value in texts(fields, (path,)) if (c := self._normalised(value))), "")
             if not code:
                 return ()
             codes.append(code)
@@ -111,7 +134,9 @@ def _make_plan(rules: MatchRules) -> _Plan:
 
 
 def _part(part: KeyPart) -> _Part:
-    return _Part(tuple(part.fields), tuple(NORMALISERS[name] for name in part.functions), part.together)
+    functions = tuple(NORMALISERS[name] for name in part.functions)
+    plain = all(path.isidentifier() for path in part.fields)
+    return _Part(tuple(part.fields), functions, part.together, plain)
 
 
 def _key(name: str, parts: tuple[str, ...]) -> str:

@@ -144,7 +144,9 @@ def personal_email(value: str) -> str:
 
 def phone(value: str) -> str:
     """The last nine digits: the same with and without country code, trunk zero and extension."""
-    number = digits(_PHONE_EXTENSION.sub("", _TRUNK_ZERO.sub("", value)))
+    number = value.removeprefix("+")
+    if not number.isdecimal():  # not E.164, as conversion writes it
+        number = digits(_PHONE_EXTENSION.sub("", _TRUNK_ZERO.sub("", value)))
     if len(number) < _MIN_PHONE_DIGITS or len(set(number)) == 1:
         return ""
     return number[-_PHONE_SUFFIX:]

@@ -33,9 +33,12 @@ class BatchFailed(Exception):
 
 
 def run_batch(
-    connection: sqlite3.Connection, container: Container, key: Components, body: bytes
+    connection: sqlite3.Connection, container: Container, key: Components, body: bytes, *, minimal: bool = False
 ) -> list[Result]:
-    """Carry out a batch; one result per operation. Raises BatchFailed (roll back), and 400 or 413 for the whole."""
+    """Carry out a batch; one result per operation, if ``minimal`` without the documents that were written.
+
+    Raises BatchFailed (roll back), and 400 or 413 for the whole.
+    """
     if len(body) > MAX_BYTES:
         raise CosmosError(413, "Batch request size is too large")
     operations = orjson.loads(body)
@@ -47,7 +50,7 @@ def run_batch(
             answer = _run(connection, container, key, operation)
         except CosmosError as error:
             raise BatchFailed(_failed(len(operations), len(results), error)) from None
-        results.append(_result(answer))
+        results.append(_result(answer, minimal=minimal and operation.get("operationType") != "Read"))
     return results
 
 
@@ -71,11 +74,11 @@ def _run(
     raise bad_request(f"Batch operation '{kind}' is not supported.")
 
 
-def _result(answer: Answer) -> Result:
+def _result(answer: Answer, *, minimal: bool) -> Result:
     result: Result = {"statusCode": answer.status, "requestCharge": answer.charge}
     if answer.etag is not None:
         result["eTag"] = answer.etag
-    if answer.body is not None:
+    if answer.body is not None and not minimal:
         result["resourceBody"] = orjson.Fragment(answer.body)
     return result
 

@@ -231,7 +231,8 @@ class Server:
 
         def write(connection: sqlite3.Connection) -> list[dict[str, Any]]:
             container = _container(connection, request, names)
-            return run_batch(connection, container, _key(request, container), body)
+            key, minimal = _key(request, container), request.headers.get("Prefer") == "return=minimal"
+            return run_batch(connection, container, key, body, minimal=minimal)
 
         try:
             status, results = 200, await self._database.write(write)
