@@ -33,7 +33,12 @@ class BatchFailed(Exception):
 
 
 def run_batch(
-    connection: sqlite3.Connection, container: Container, key: Components, body: bytes, *, minimal: bool = False
+    connection: sqlite3.Connection,
+    container: Container,
+    key: Components,
+    body: bytes,
+    *,
+    minimal: bool = False,
 ) -> list[Result]:
     """Carry out a batch; one result per operation, if ``minimal`` without the documents that were written.
 
