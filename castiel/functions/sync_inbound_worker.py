@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from castiel import telemetry, tracing
-from castiel.adapters.base import Adapter, Page
+from castiel.adapters.base import Adapter
 from castiel.domain.connections import Connection, EntitySync
 from castiel.domain.messages import SyncMessage, parse_inbound
 from castiel.domain.results import SyncResult, SyncStatus
@@ -33,6 +31,7 @@ from castiel.services.deletion_guard import DeletionGuard
 from castiel.services.drafts import PullContext
 from castiel.services.entity_pulls import EntityPulls
 from castiel.services.integrations import Integrations
+from castiel.services.prefetch import prefetch
 from castiel.services.retries import Retries, message_json
 from castiel.services.sync_engine import BidirectionalSyncEngine
 from castiel.services.sync_tasks import SyncTaskService, connection_lease
@@ -328,18 +327,3 @@ def _pages_are_done(checkpoint: EntityCheckpoint, context: PullContext) -> bool:
 def _ensure_lease(lease: Lease) -> None:
     if lease.lost:
         raise LeaseLost
-
-
-async def prefetch(pages: AsyncIterator[Page]) -> AsyncGenerator[Page, None]:
-    """The same pages, the next one being fetched while this one is processed."""
-    following = asyncio.ensure_future(anext(pages, None))
-    try:
-        while (page := await following) is not None:
-            following = asyncio.ensure_future(anext(pages, None))
-            yield page
-    finally:
-        if not following.done():
-            following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
-        if isinstance(pages, AsyncGenerator):
-            await pages.aclose()

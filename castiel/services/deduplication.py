@@ -53,10 +53,11 @@ class DuplicateSearch:
 
 @dataclass(frozen=True, slots=True)
 class Newcomer:
-    """A record that no shard refers to, and the id of the shard it makes if it is nobody's duplicate."""
+    """A record that no shard refers to, the id of the shard it makes if it is nobody's duplicate, and its blocking keys."""
 
     shard_id: str
     fields: Mapping[str, Any]
+    keys: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +72,12 @@ class Review:
 class Placement:
     """Where a newcomer belongs: ``shard_id`` is a stored shard's, another newcomer's or its own.
 
-    ``keys`` are its blocking keys. ``waits``: somebody else is creating what may be the same; ask again in a moment.
+    ``waits``: somebody else is creating what may be the same; ask again in a moment.
     """
 
     shard_id: str
     stored: Shard | None = None
     waits: bool = False
-    keys: Sequence[str] = ()
     reviews: list[Review] = field(default_factory=list)
 
 
@@ -124,15 +124,19 @@ class DeduplicationService:
                     found[id(rules)] = rules
         return list(found.values()) or [default_rules(shard_type)]
 
+    @staticmethod
+    def newcomer(search: DuplicateSearch, shard_id: str, fields: Mapping[str, Any]) -> Newcomer:
+        """A record that no shard refers to, with the keys that its duplicates are looked for by."""
+        return Newcomer(shard_id, fields, blocking_keys(fields, search.matcher.rules))
+
     async def place(
         self, search: DuplicateSearch, newcomers: Sequence[Newcomer], *, patient: bool = True
     ) -> list[Placement]:
         """One placement per newcomer. With ``patient`` false nothing waits for anybody."""
-        keys = [blocking_keys(newcomer.fields, search.matcher.rules) for newcomer in newcomers]
-        candidates = await self._candidates(search, keys)
-        placements = _match(search.matcher, newcomers, keys, candidates)
+        candidates = await self._candidates(search, [newcomer.keys for newcomer in newcomers])
+        placements = _match(search.matcher, newcomers, candidates)
         if search.contested and patient:
-            await self._wait_for_others(search, newcomers, keys, placements, {c.id for c in candidates})
+            await self._wait_for_others(search, newcomers, placements, {c.id for c in candidates})
         return placements
 
     async def _candidates(self, search: DuplicateSearch, keys: Sequence[Sequence[str]]) -> list[Shard]:
@@ -170,15 +174,14 @@ class DeduplicationService:
         self,
         search: DuplicateSearch,
         newcomers: Sequence[Newcomer],
-        keys: Sequence[Sequence[str]],
         placements: Sequence[Placement],
         compared: set[str],
     ) -> None:
         """Announce what is about to be created; whoever shares a key with an earlier announcement waits for it."""
         creating = {
-            newcomer.shard_id: some
-            for newcomer, some, placement in zip(newcomers, keys, placements, strict=True)
-            if placement.shard_id == newcomer.shard_id and some
+            newcomer.shard_id: newcomer.keys
+            for newcomer, placement in zip(newcomers, placements, strict=True)
+            if placement.shard_id == newcomer.shard_id and newcomer.keys
         }
         if not creating:
             return
@@ -190,15 +193,9 @@ class DeduplicationService:
             placement.waits = placement.shard_id in waiting
 
 
-def _match(
-    matcher: Matcher,
-    newcomers: Sequence[Newcomer],
-    keys: Sequence[Sequence[str]],
-    candidates: Sequence[Shard],
-) -> list[Placement]:
-    placements = [
-        Placement(newcomer.shard_id, keys=some) for newcomer, some in zip(newcomers, keys, strict=True)
-    ]
+def _match(matcher: Matcher, newcomers: Sequence[Newcomer], candidates: Sequence[Shard]) -> list[Placement]:
+    placements = [Placement(newcomer.shard_id) for newcomer in newcomers]
+    keys = [newcomer.keys for newcomer in newcomers]
     # Who shares no key with anybody is nobody's duplicate: most records of a first load.
     sharing = Counter(key for some in keys for key in some)
     for candidate in candidates:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from castiel import telemetry
@@ -25,6 +26,7 @@ from castiel.services.deduplication import DeduplicationService, DuplicateSearch
 from castiel.services.derived import DerivedShards
 from castiel.services.drafts import Audience, Draft, PullContext, count
 from castiel.services.outbox import Outbox
+from castiel.services.prefetch import prefetch
 from castiel.services.record_merge import RecordMerge, is_known
 
 logger = logging.getLogger(__name__)
@@ -38,7 +40,10 @@ FIRST_WAIT_SECONDS = 0.05
 
 @dataclass
 class _Batch:
-    """The work on one batch, over its rounds: ``todo`` is what is left to do."""
+    """The work on one batch, over its rounds: ``todo`` is what is left to do.
+
+    ``drafts``, ``newcomers``, ``waiting`` and ``possible`` are of one round.
+    """
 
     context: PullContext
     todo: list[ExternalRecord]
@@ -47,6 +52,7 @@ class _Batch:
     converted: dict[str, Converted] = field(default_factory=dict)
     failed: dict[str, FailedRecord] = field(default_factory=dict)
     drafts: dict[str, Draft] = field(default_factory=dict)
+    newcomers: list[tuple[ExternalRecord, Newcomer]] = field(default_factory=list)
     waiting: list[ExternalRecord] = field(default_factory=list)
     possible: dict[str, ParkedConflict] = field(default_factory=dict)
     conflicts: int = 0
@@ -124,41 +130,61 @@ class BidirectionalSyncEngine:
         return DuplicateSearch(connection.tenant_id, entity.shard_type, matcher, contested)
 
     async def pull(self, context: PullContext, records: Sequence[ExternalRecord]) -> Progress:
-        """Bring records in, by batches. Returns what was done; raises only what makes the whole page fail."""
+        """Bring records in, by batches. Returns what was done; raises only what makes the whole page fail.
+
+        A batch is looked up while the one before it is stored. It is placed only after that: its duplicates there
+        have to be found.
+        """
         newest = {record.external_id: record for record in records}
         progress = Progress()
-        ordered = list(newest.values())
-        for start in range(0, len(ordered), self._batch_size):
-            progress.add(await self._pull_batch(context, ordered[start : start + self._batch_size]))
+        charge = self._shards.request_charge
+        just_written: set[str] = set()
+        async with aclosing(prefetch(self._looked_up(context, list(newest.values())))) as batches:
+            async for batch in batches:
+                if not just_written.isdisjoint(batch.drafts):
+                    await self._look_up(batch)
+                progress.add(await self._complete(batch))
+                just_written = {shard.id for shard in batch.written}
+        progress.request_charge = self._shards.request_charge - charge
         return progress
 
-    async def _pull_batch(self, context: PullContext, records: list[ExternalRecord]) -> Progress:
-        charge = self._shards.request_charge
-        batch = _Batch(context, records)
-        while batch.todo:
-            await self._round(batch)
+    async def _looked_up(
+        self, context: PullContext, records: Sequence[ExternalRecord]
+    ) -> AsyncIterator[_Batch]:
+        for start in range(0, len(records), self._batch_size):
+            batch = _Batch(context, list(records[start : start + self._batch_size]))
+            await self._look_up(batch)
+            yield batch
+
+    async def _look_up(self, batch: _Batch) -> None:
+        """Merge what is left into the shards that refer to it; the others are newcomers."""
+        batch.drafts, batch.waiting, batch.possible, batch.newcomers = {}, [], {}, []
+        existing = await self._existing(batch.context, batch.todo)
+        for record in batch.todo:
+            if not self._merge_known(batch, record, existing.get(record.external_id)):
+                batch.newcomers.append((record, self._newcomer(batch, record)))
+
+    async def _complete(self, batch: _Batch) -> Progress:
+        """Store a batch that was looked up, and again what somebody else wrote first, or is about to."""
+        while True:
+            await self._store(batch)
             await self._before_the_next(batch)
+            if not batch.todo:
+                break
+            await self._look_up(batch)
         progress, failed = batch.progress, list(batch.failed.values())
         progress.records_failed = len(failed)
         progress.records_processed += len(failed)
         progress.errors = [_record_error(f) for f in failed[:MAX_RESULT_ERRORS]]
         if failed:
             await self._failed.put_many(failed)
-        progress.request_charge = self._shards.request_charge - charge
         await self._outbox.send(batch.written)
         return progress
 
-    async def _round(self, batch: _Batch) -> None:
-        """Everything that is left, once: what somebody else wrote first, or is about to, is left for the next round."""
-        batch.drafts, batch.waiting, batch.possible = {}, [], {}
-        existing = await self._existing(batch.context, batch.todo)
-        newcomers = [
-            record
-            for record in batch.todo
-            if not self._merge_known(batch, record, existing.get(record.external_id))
-        ]
-        if newcomers:
-            await self._place(batch, newcomers)
+    async def _store(self, batch: _Batch) -> None:
+        """Everything that was looked up, once. What has to be done again is ``todo`` afterwards."""
+        if batch.newcomers:
+            await self._place(batch)
         changed = [draft for draft in batch.drafts.values() if draft.changed]
         batch.written += await self._derived.save(batch.context, changed)
         batch.todo = await self._save(batch) + batch.waiting
@@ -210,19 +236,26 @@ class BidirectionalSyncEngine:
             return None
         return batch.converted[record.external_id]
 
-    async def _place(self, batch: _Batch, records: Sequence[ExternalRecord]) -> None:
+    def _newcomer(self, batch: _Batch, record: ExternalRecord) -> Newcomer:
+        search, fields = batch.context.search, batch.converted[record.external_id].fields
+        shard_id = batch.context.shard_id(record.external_id)
+        if search is None:
+            return Newcomer(shard_id, fields)
+        return self._deduplication.newcomer(search, shard_id, fields)
+
+    async def _place(self, batch: _Batch) -> None:
         """Make new records shards of their own, or further references of those they are duplicates of."""
         context = batch.context
-        newcomers = [
-            Newcomer(context.shard_id(r.external_id), batch.converted[r.external_id].fields) for r in records
-        ]
+        newcomers = [newcomer for _, newcomer in batch.newcomers]
         placements = [Placement(newcomer.shard_id) for newcomer in newcomers]
         if context.search is not None:
             patient = batch.waits < MAX_WAITS
             placements = await self._deduplication.place(context.search, newcomers, patient=patient)
         # Leaders first: their followers find the draft.
-        together = zip(records, newcomers, placements, strict=True)
-        for record, newcomer, placement in sorted(together, key=lambda t: t[1].shard_id != t[2].shard_id):
+        together = zip(batch.newcomers, placements, strict=True)
+        for (record, newcomer), placement in sorted(
+            together, key=lambda t: t[0][1].shard_id != t[1].shard_id
+        ):
             if placement.waits:
                 batch.waiting.append(record)
                 continue
@@ -230,24 +263,21 @@ class BidirectionalSyncEngine:
                 batch.draft(placement.stored)
             draft = batch.drafts.get(placement.shard_id)
             if draft is None:
-                keys = {id(context.search.matcher.rules): placement.keys} if context.search else {}
+                keys = {id(context.search.matcher.rules): newcomer.keys} if context.search else {}
                 draft = self._records.new(context, record, newcomer.fields, keys)
                 batch.drafts[draft.shard.id] = draft
+            elif context.reference(draft.shard, record.external_id) is not None:
+                # Somebody made it one of this shard's since it was looked up.
+                self._records.change(context, draft, record, newcomer.fields)
             else:
                 self._records.adopt(context, draft, record, newcomer.fields)
             draft.derived[context.key(record.external_id)] = batch.converted[record.external_id].derived
-        self._note_possible_duplicates(batch, newcomers, placements, records)
+        self._note_possible_duplicates(batch, placements)
 
-    def _note_possible_duplicates(
-        self,
-        batch: _Batch,
-        newcomers: Sequence[Newcomer],
-        placements: Sequence[Placement],
-        records: Sequence[ExternalRecord],
-    ) -> None:
+    def _note_possible_duplicates(self, batch: _Batch, placements: Sequence[Placement]) -> None:
         context = batch.context
-        went_to = {n.shard_id: p.shard_id for n, p in zip(newcomers, placements, strict=True)}
-        for record, placement in zip(records, placements, strict=True):
+        went_to = {n.shard_id: p.shard_id for (_, n), p in zip(batch.newcomers, placements, strict=True)}
+        for (record, _), placement in zip(batch.newcomers, placements, strict=True):
             for review in placement.reviews:
                 one, other = placement.shard_id, went_to.get(review.other, review.other)
                 shard = batch.drafts[one].shard if one in batch.drafts else None
