@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from rich.text import Text
@@ -23,14 +24,23 @@ _STATES = {
 }
 
 
+_PLAIN = frozenset(
+    {"connectionId", "credentialId", "integrationId", "otherShardId", "registrationId", "shardId", "tenantId"}
+)
+"""What is known by its id: the heading need not say so."""
+
+
 def heading(name: str) -> str:
     """A field's name as a heading: ``nextScheduled`` → ``next scheduled``, ``connectionId`` → ``connection``."""
-    bare = name.removesuffix("Id") if name != "id" else name
+    bare = name.removesuffix("Id") if name in _PLAIN else name
     return re.sub(r"(?<=[a-z0-9])([A-Z])", lambda found: f" {found[1].lower()}", bare)
 
 
-def cell(value: Any) -> Text:
-    """A table's cell: records' values are text, never markup or commands to the terminal."""
+def cell(value: Any, *, today: date | None = None) -> Text:
+    """A table's cell: records' values are text, never markup or commands to the terminal.
+
+    With ``today`` a moment is short: the time alone on that day.
+    """
     if value in (None, [], {}):
         return Text("–", style="dim")
     if isinstance(value, bool):
@@ -42,7 +52,7 @@ def cell(value: Any) -> Text:
         nested = any(isinstance(each, Mapping | list) for each in value)
         return Text(printable(("\n" if nested else ", ").join(map(_inline, value))))
     text = str(value)
-    return Text(printable(_readable(text)), style=_STATES.get(text, ""))
+    return Text(printable(_readable(text, today)), style=_STATES.get(text, ""))
 
 
 def _inline(value: Any) -> str:
@@ -53,9 +63,14 @@ def _inline(value: Any) -> str:
     return _readable(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _readable(text: str) -> str:
+def _readable(text: str, today: date | None = None) -> str:
     moment = _MOMENT.fullmatch(text)
-    return f"{moment[1]} {moment[2]}Z" if moment else text
+    if moment is None:
+        return text
+    day, time = moment[1], moment[2]
+    if today is None:
+        return f"{day} {time}Z"
+    return f"{time}Z" if day == today.isoformat() else f"{day} {time[:5]}Z"
 
 
 def printable(text: str) -> str:

@@ -16,7 +16,7 @@ from castiel.errors import InvalidInput, NotFound
 if TYPE_CHECKING:
     from castiel.services.connections import NewEntity
 
-app = group("Connections: a tenant's authorised accounts at the providers, and what is synced through them.")
+app = group("Accounts at the providers, and what is synced through them.")
 ConnectionId = Annotated[str, typer.Argument(help="The connection's id.", show_default=False)]
 COLUMNS = ("id", "integrationId", "name", "status", "statusReason", "entities", "credentialId")
 

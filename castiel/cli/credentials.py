@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-app = group("Credentials: what connections authenticate with. Secrets come in by prompt or stdin only.")
+app = group("What connections authenticate with. Secrets come in by prompt or stdin only, and never out.")
 CredentialId = Annotated[str, typer.Argument(help="The credential's id.", show_default=False)]
 Expires = Annotated[
     str | None,
@@ -151,7 +151,7 @@ async def rotate(
 
 @command(app, "revoke")
 async def revoke(run: Run, credential_id: CredentialId, tenant: Tenant, yes: Yes = False) -> None:
-    """Let it serve nobody from now on: withdrawn at the provider, unreadable here, its connections paused."""
+    """Let it serve nobody from now on. Withdrawn at the provider, unreadable here, its connections paused."""
     await _named(run, credential_id, _manage(run).get(tenant, credential_id))
     run.confirm(f"Revoke {credential_id}?", yes=yes)
     revoked = await _manage(run).revoke(tenant, credential_id)

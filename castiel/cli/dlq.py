@@ -15,7 +15,7 @@ from castiel.errors import NotFound
 if TYPE_CHECKING:
     from castiel.azure.dead_letters import DeadLetter, DeadLetters
 
-app = group("Dead-lettered messages: what the workers could not even read, or what nobody took in time.")
+app = group("Dead-lettered messages. What workers could not even read, or what nobody took in time.")
 
 
 class Which(StrEnum):

@@ -26,9 +26,9 @@ async def doctor(
         typer.Option("--tenant", "-t", help="Also ask the providers of this tenant's connections."),
     ] = None,
 ) -> None:
-    """Check the settings, every service Castiel runs on with the rights it needs there, and the clock.
+    """Check what Castiel runs on, and say how to mend it.
 
-    Says for each failure how to mend it. Exit code 0 when all is well, else 1.
+    The settings, every service with the rights that are needed there, and the clock. Exit code 1 when a check failed.
     """
     # Here, not above: `--help` need not load the SDKs.
     from castiel.cli.checks import Checkup

@@ -18,9 +18,7 @@ from castiel.domain.tasks import SyncMode
 from castiel.errors import CastielError, NotFound
 from castiel.ports.messaging import QueueMessage
 
-app = group(
-    "What was given up: single records that could not be converted, and messages after their retries."
-)
+app = group("Records and messages that were given up. What succeeds when replayed is forgotten.")
 ConnectionId = Annotated[
     str | None, typer.Option("--connection", help="Only this connection's.", show_default=False)
 ]

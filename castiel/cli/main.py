@@ -6,11 +6,14 @@ import typer
 
 from castiel.cli import (
     authorize,
+    conflicts,
     connection_checks,
     connections,
     credentials,
+    deletions,
     dlq,
     doctor,
+    duplicates,
     failed,
     providers,
     results,
@@ -35,6 +38,9 @@ GROUPS = (
     ("webhooks", webhooks),
     ("tasks", tasks),
     ("results", results),
+    ("conflicts", conflicts),
+    ("duplicates", duplicates),
+    ("deletions", deletions),
     ("failed", failed),
     ("dlq", dlq),
 )

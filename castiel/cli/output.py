@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
@@ -120,11 +120,12 @@ class Output:
             self.people.print(Text(empty))
             return
         shown = [name for name in columns if any(row.get(name) not in (None, [], {}) for row in rows)]
+        today = datetime.now(UTC).date()
         table = Table(box=None, header_style="bold", pad_edge=False)
         for column in shown:
             table.add_column(heading(column), overflow="fold")
         for row in rows:
-            table.add_row(*(cell(row.get(column)) for column in shown))
+            table.add_row(*(cell(row.get(column), today=today) for column in shown))
         self.people.print(table)
 
 

@@ -12,7 +12,7 @@ from castiel.cli.secret_input import read_secret
 from castiel.domain.credentials import OAuthClient
 from castiel.errors import ConfigurationError, NotFound
 
-app = group("Providers: what there is to connect to, their settings, and Castiel's own app at each.")
+app = group("What there is to connect to, and our own app at each.")
 Integration = Annotated[str, typer.Argument(help="The provider, as `list` names it.", show_default=False)]
 COLUMNS = ("integrationId", "title", "entities", "pushBatch", "deleteMeans", "perMinute", "app")
 

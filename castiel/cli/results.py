@@ -13,7 +13,7 @@ from castiel.cli.values import duration
 from castiel.domain.results import RESULT_TTL_SECONDS, PushResult, SyncResult
 from castiel.errors import NotFound
 
-app = group("Results: one per execution of a task, one per record that was pushed; kept 30 days.")
+app = group("What executions and pushes came to. Kept for 30 days.")
 Since = Annotated[str, typer.Option("--since", help="How far back: 90s, 15m, 24h, 7d.")]
 COLUMNS = (
     "id",

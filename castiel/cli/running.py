@@ -8,6 +8,7 @@ import inspect
 import logging
 import signal
 import sys
+import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,6 +61,10 @@ class Run:
     def now(self) -> datetime:
         """The time, in UTC."""
         return datetime.now(UTC)
+
+    def correlation_id(self) -> str:
+        """What the changes of one decision are known by: in messages, results and the history of fields."""
+        return f"castiel-{uuid.uuid4().hex[:16]}"
 
     def confirm(self, question: str, *, yes: bool) -> None:
         """Ask before what can't be undone. Raises :class:`UsageProblem` where nobody can answer."""

@@ -14,7 +14,7 @@ from castiel.domain.schedules import next_run
 from castiel.domain.tasks import Priority, Schedule, SyncMode, SyncTask, TaskStatus, TaskType
 from castiel.errors import CastielError, Conflict
 
-app = group("Sync tasks: what is synced, when, and how far it has come.")
+app = group("What is synced, when, and how far it has come.")
 TaskId = Annotated[str, typer.Argument(help="The task's id.", show_default=False)]
 COLUMNS = (
     "id",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-app = group("Webhooks: the endpoints that providers send their changes to, one per connection.")
+app = group("Endpoints that providers send their changes to.")
 WebhookId = Annotated[str, typer.Argument(help="The registration's id.", show_default=False)]
 BaseUrl = Annotated[
     str, typer.Option("--url", help="The app's address: https://NAME.azurewebsites.net.", show_default=False)
@@ -156,9 +156,10 @@ async def verify(run: Run, webhook_id: WebhookId, tenant: Tenant, url: BaseUrl) 
 
 @command(app, "rotate")
 async def rotate(run: Run, webhook_id: WebhookId, tenant: Tenant) -> None:
-    """Make a new secret, and show it once; the old one is accepted until the sender is seen to use the new one.
+    """Make a new secret, and show it once.
 
-    Again before the sender has it: shows the same new secret once more.
+    The old one is accepted until the sender is seen to use the new one. Again before that: shows the same new secret
+    once more.
     """
     registration = await _named(run, webhook_id, _manage(run).get(tenant, webhook_id))
     before = await _rotation(run, registration)
@@ -191,7 +192,7 @@ async def confirm(run: Run, webhook_id: WebhookId, tenant: Tenant) -> None:
 
 @command(app, "pause")
 async def pause(run: Run, webhook_id: WebhookId, tenant: Tenant) -> None:
-    """Take nothing until it is resumed; what changes meanwhile is found by the connection's next sync."""
+    """Take nothing until it is resumed. What changes meanwhile is found by the connection's next sync."""
     await _named(run, webhook_id, _manage(run).pause(tenant, webhook_id))
     run.output.done(f"Webhook {webhook_id} is paused.", id=webhook_id, enabled=False)
 
@@ -205,7 +206,7 @@ async def resume(run: Run, webhook_id: WebhookId, tenant: Tenant) -> None:
 
 @command(app, "reopen")
 async def reopen(run: Run, webhook_id: WebhookId, tenant: Tenant, yes: Yes = False) -> None:
-    """Await a verification token anew (Notion): the subscription there was made again, with another one."""
+    """Await a verification token anew (Notion). The subscription there was made again, with another one."""
     await _named(run, webhook_id, _manage(run).get(tenant, webhook_id))
     run.confirm(f"Forget the token of {webhook_id}?", yes=yes)
     await _manage(run).reopen(tenant, webhook_id)

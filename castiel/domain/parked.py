@@ -18,6 +18,14 @@ class ParkedKind(StrEnum):
     DELETIONS = "deletions"
 
 
+class Choice(StrEnum):
+    """Whose value a conflict's field gets."""
+
+    LOCAL = "local"
+    EXTERNAL = "external"
+    VALUE = "value"
+
+
 class ParkedConflict(Document):
     """A document of the ``conflicts`` container.
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from enum import StrEnum
 from typing import Any
 
 from castiel.domain.json_values import same
 from castiel.domain.messages import Operation
-from castiel.domain.parked import ParkedConflict, ParkedKind
+from castiel.domain.parked import Choice, ParkedConflict, ParkedKind
 from castiel.domain.shards import LOCAL, ExternalReference, Shard
 from castiel.errors import Conflict, InvalidInput
 from castiel.ports.clock import Clock
@@ -17,14 +16,6 @@ from castiel.services.outbox import Outbox
 from castiel.services.shard_union import ShardUnion
 
 MAX_WRITE_ROUNDS = 8
-
-
-class Choice(StrEnum):
-    """Whose value a conflict's field gets."""
-
-    LOCAL = "local"
-    EXTERNAL = "external"
-    VALUE = "value"
 
 
 class ConflictResolutionService:
@@ -43,6 +34,31 @@ class ConflictResolutionService:
         """All that waits for a person, streamed."""
         return self._conflicts.of_tenant(tenant_id)
 
+    async def present(self, parked: ParkedConflict) -> ParkedConflict | None:
+        """A field's conflict with the three values as they are now; ``None`` when it was settled meanwhile."""
+        shard, reference = await self._where(parked)
+        if shard is None or reference is None or parked.field is None or parked.field not in reference.parked:
+            return None
+        values = {
+            "shard_id": shard.id,
+            "base": reference.base.get(parked.field),
+            "local": shard.fields.get(parked.field),
+            "external": reference.parked[parked.field],
+        }
+        return parked.model_copy(update=values)
+
+    async def pair(self, parked: ParkedConflict) -> tuple[Shard, Shard] | None:
+        """The two shards of a possible duplicate, the older first; ``None`` when they are no pair any more."""
+        found = [
+            await self._union.current(parked.tenant_id, each)
+            for each in (parked.shard_id, parked.other_shard_id or "")
+        ]
+        one, other = found
+        if one is None or other is None or one.id == other.id or one.deleted or other.deleted:
+            return None
+        older, younger = sorted((one, other), key=lambda shard: (shard.created_at, shard.id))
+        return older, younger
+
     async def resolve(
         self, tenant_id: str, conflict_id: str, choice: Choice, value: Any = None, *, correlation_id: str
     ) -> Shard | None:
@@ -54,10 +70,7 @@ class ConflictResolutionService:
         if parked.kind is not ParkedKind.CONFLICT or parked.field is None:
             raise InvalidInput("only a field's conflict has a local and an external value")
         for _ in range(MAX_WRITE_ROUNDS):
-            shard = await self._union.current(tenant_id, parked.shard_id)
-            reference = (
-                shard.reference(parked.connection_id, parked.entity, parked.external_id) if shard else None
-            )
+            shard, reference = await self._where(parked)
             if shard is None or reference is None or parked.field not in reference.parked:
                 await self._conflicts.delete(tenant_id, conflict_id)
                 return None
@@ -90,6 +103,12 @@ class ConflictResolutionService:
         if merged is not None:
             await self._outbox.send([merged])
         return merged
+
+    async def _where(self, parked: ParkedConflict) -> tuple[Shard | None, ExternalReference | None]:
+        shard = await self._union.current(parked.tenant_id, parked.shard_id)
+        if shard is None:
+            return None, None
+        return shard, shard.reference(parked.connection_id, parked.entity, parked.external_id)
 
     async def _duplicate(self, tenant_id: str, conflict_id: str) -> ParkedConflict:
         parked = await self._conflicts.get(tenant_id, conflict_id)

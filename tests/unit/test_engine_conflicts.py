@@ -10,9 +10,9 @@ import pytest
 
 from castiel.domain.conflicts import UNRESOLVED, FieldVersions
 from castiel.domain.messages import OutboundMessage
+from castiel.domain.parked import Choice
 from castiel.domain.shards import Shard
 from castiel.errors import Conflict, NotFound
-from castiel.services.conflicts import Choice
 from castiel.services.record_merge import is_known
 from tests.support.engine import ADA, TENANT, World, gone, person
 
