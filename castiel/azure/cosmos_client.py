@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from azure.core import MatchConditions
@@ -55,6 +55,15 @@ async def guarded(call: Awaitable[T]) -> T:
     """Await an SDK call; raise Castiel's errors instead of the SDK's."""
     try:
         return await call
+    except (AzureError, TimeoutError) as error:
+        raise translate(error) from error
+
+
+async def guarded_rows(pages: AsyncIterable[T]) -> AsyncIterator[T]:
+    """A query's rows; raise Castiel's errors instead of the SDK's."""
+    try:
+        async for row in pages:
+            yield row
     except (AzureError, TimeoutError) as error:
         raise translate(error) from error
 
@@ -149,11 +158,8 @@ class Collection(Generic[D]):
         pages = self.container.query_items(
             sql, parameters=named, max_item_count=page_size, response_hook=self.charge, **where
         )
-        try:
-            async for row in pages:
-                yield row
-        except (AzureError, TimeoutError) as error:
-            raise translate(error) from error
+        async for row in guarded_rows(pages):
+            yield row
 
     async def value(
         self, sql: str, parameters: Parameters | None = None, *, partition: PartitionKey | None = None

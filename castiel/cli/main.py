@@ -15,8 +15,10 @@ from castiel.cli import (
     doctor,
     duplicates,
     failed,
+    limits,
     providers,
     results,
+    tail,
     tasks,
     webhooks,
 )
@@ -43,11 +45,13 @@ GROUPS = (
     ("deletions", deletions),
     ("failed", failed),
     ("dlq", dlq),
+    ("limits", limits),
 )
 MORE_COMMANDS = (authorize, connection_checks)
 """Imported for the commands they add to a group above."""
 for name, module in GROUPS:
     app.add_typer(module.app, name=name)
+tail.register(app)
 
 
 def main() -> None:
