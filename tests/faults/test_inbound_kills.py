@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-import httpx
 import pytest
+import pytest_asyncio
 
-from castiel.domain.results import SyncResult
-from castiel.domain.tasks import TaskStatus
 from infra.local import steps
-from infra.local.sample import SALESFORCE, TENANT, plant
 from infra.local.session import Session, until
 from tests.support.app import running_app
+from tests.support.faults import company, database_faults, expect_everything_once, topic_faults
 
-pytestmark = [pytest.mark.stack, pytest.mark.slow]
+pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
-# Where the worker is when it dies: the request to Cosmos DB that it waits for.
+# Where the worker is when it dies: the request to Cosmos DB that it waits for. A task is written by the scheduler's
+# claim, by the worker's begin, and then by each page's checkpoint.
 STEPS: dict[str, dict[str, Any]] = {
-    "while a batch is saved": {"path": "colls/shards", "method": "POST"},
-    "while the result is written": {"path": "colls/sync-results"},
+    "after half a batch of the page": {"path": "colls/shards", "batch": True, "skip": 1},
+    "before the checkpoint": {"path": "colls/sync-tasks", "method": "PUT", "skip": 2},
+    "before the second entity's checkpoint": {"path": "colls/sync-tasks", "method": "PUT", "skip": 4},
+    "before the result": {"path": "colls/sync-results"},
 }
 LOST = {"delayMs": 1500, "status": 503}
 """The request never takes effect."""
@@ -30,29 +31,11 @@ LATE = {"delayMs": 1500}
 """The request takes effect after the worker is dead."""
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def app() -> AsyncIterator[Session]:
-    async with running_app(settings={"SYNC_LEASE_SECONDS": "2"}, lock=timedelta(seconds=2)) as running:
-        async with running.control("salesforce") as control:
-            await plant(running.services, control)
+    settings = {"SYNC_LEASE_SECONDS": "2", "SYNC_BATCH_SIZE": "20"}
+    async with running_app(settings=settings, lock=timedelta(seconds=2)) as running:
         yield running
-
-
-class CosmosFaults:
-    """The emulator's orders."""
-
-    def __init__(self, app: Session) -> None:
-        self._url = app.services.settings.cosmos_endpoint.rstrip("/") + "/_faults"
-
-    async def order(self, **fault: Any) -> None:
-        async with httpx.AsyncClient(trust_env=False) as client:
-            (await client.post(self._url, json=fault)).raise_for_status()
-
-    async def met(self) -> bool:
-        async with httpx.AsyncClient(trust_env=False) as client:
-            answer = (await client.get(self._url)).json()
-        left = answer["faults"] if isinstance(answer, dict) else answer
-        return not left
 
 
 async def die_and_come_back(app: Session) -> None:
@@ -60,62 +43,58 @@ async def die_and_come_back(app: Session) -> None:
     await asyncio.to_thread(app.host.start)
 
 
-async def expect_everything_once(app: Session, execution_id: str) -> None:
-    result = await steps.pull_result(app, execution_id)
-    task = await steps.finished_task(app)
-    assert task.status is TaskStatus.COMPLETED
-    assert task.last_result_id == result.id
-    assert (result.status, result.records_processed, result.records_created) == ("success", 250, 250)
-    assert await app.services.stores.shards.count(TENANT) == 250
-    since = datetime.now(UTC) - timedelta(hours=1)
-    stored = [
-        r async for r in app.services.stores.results.of_tenant(TENANT, since) if isinstance(r, SyncResult)
-    ]
-    assert [r.id for r in stored] == [result.id]
-    async with app.control("salesforce") as control:
-        for entity, shard_type in SALESFORCE.entities.items():
-            records = {record["Id"] for record in await control.records(entity)}
-            shards = app.services.stores.shards.changed_since(TENANT, shard_type, None)
-            assert {shard.references[0].external_id async for shard in shards} == records
-
-
 @pytest.mark.parametrize("outcome", [LOST, LATE], ids=["lost", "late"])
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS.keys())
 async def test_killed_in_a_write(app: Session, step: dict[str, Any], outcome: dict[str, Any]) -> None:
-    faults = CosmosFaults(app)
-    await faults.order(**step, **outcome)
-    task = await steps.schedule(app)
-    await until(faults.met, "the worker reaches the step")
-    await die_and_come_back(app)
-    await expect_everything_once(app, task.execution_id or "")
+    faults = database_faults(app.services)
+    async with company(app) as sample:
+        await faults.order(**step, **outcome)
+        task = await steps.schedule(app, sample)
+        await until(faults.met, "the worker reaches the step")
+        await die_and_come_back(app)
+        await expect_everything_once(app, sample, task)
 
 
-@pytest.mark.parametrize("outcome", [LOST, LATE], ids=["lost", "late"])
-async def test_killed_while_the_checkpoint_is_saved(app: Session, outcome: dict[str, Any]) -> None:
-    faults = CosmosFaults(app)
-    async with app.control("salesforce") as control:
-        # The second entity's page is slow to come, so the order is in place before its checkpoint is saved.
-        await control.fault("slow", path="query.*FROM.*Contact", delay_ms=1500, times=1)
-        task = await steps.schedule(app)
-
-        async def first_entity_is_done() -> bool:
-            current = await app.services.stores.tasks.get(TENANT, task.id)
-            return "Account" in (current.progress.entities_done if current.progress else [])
-
-        await until(first_entity_is_done, "the first entity is done")
-        await faults.order(path="colls/sync-tasks", method="PUT", **outcome)
-    await until(faults.met, "the worker saves a checkpoint")
-    await die_and_come_back(app)
-    await expect_everything_once(app, task.execution_id or "")
+async def test_killed_after_the_fetch(app: Session) -> None:
+    """The page is there, and the worker has begun to look for its records' shards."""
+    faults = database_faults(app.services)
+    async with company(app) as sample:
+        await faults.order(path="colls/shards", batch=False, delayMs=1500)
+        task = await steps.schedule(app, sample)
+        await until(faults.met, "the worker looks for the page's shards")
+        await die_and_come_back(app)
+        await expect_everything_once(app, sample, task)
 
 
 @pytest.mark.parametrize("outcome", [LOST, LATE], ids=["lost", "late"])
 async def test_killed_while_the_task_is_ended(app: Session, outcome: dict[str, Any]) -> None:
-    faults = CosmosFaults(app)
-    await faults.order(path="colls/sync-results", delayMs=1500)
-    task = await steps.schedule(app)
-    await until(faults.met, "the worker writes its result")
-    await faults.order(path="colls/sync-tasks", method="PUT", **outcome)
-    await until(faults.met, "the worker ends the task")
-    await die_and_come_back(app)
-    await expect_everything_once(app, task.execution_id or "")
+    faults = database_faults(app.services)
+    async with company(app) as sample:
+        await faults.order(path="colls/sync-results", delayMs=1500)
+        task = await steps.schedule(app, sample)
+        await until(faults.met, "the worker writes its result")
+        await faults.order(path="colls/sync-tasks", method="PUT", **outcome)
+        await until(faults.met, "the worker ends the task")
+        await die_and_come_back(app)
+        await expect_everything_once(app, sample, task)
+
+
+async def test_killed_before_the_message_is_completed(app: Session) -> None:
+    """All is stored; what is left is to tell, and to complete the message, which comes again."""
+    faults = topic_faults(app.services)
+    async with company(app) as sample:
+        await faults.order(status=503, delay=1.5, path="/api")
+        task = await steps.schedule(app, sample)
+        await until(faults.met, "the worker tells that the pull is complete")
+        await die_and_come_back(app)
+        await expect_everything_once(app, sample, task)
+        await queue_is_empty(app)
+
+
+async def queue_is_empty(app: Session) -> None:
+    async def empty() -> bool:
+        receiver = app.services.clients.service_bus.get_queue_receiver("sync-inbound")
+        async with receiver:
+            return not await receiver.peek_messages(max_message_count=1, sequence_number=1)
+
+    await until(empty, "the message that came again is completed")

@@ -2,7 +2,8 @@
 
 ``POST /_faults`` with a JSON object adds one; ``GET`` lists what is left, ``DELETE`` clears all:
 
-- ``count``: how many requests it hits (default 1); ``method`` and ``path`` (a part of it) narrow down which.
+- ``count``: how many requests it hits (default 1); ``method`` and ``path`` (a part of it) narrow down which, ``batch``
+  to transactional batches (or, when false, to everything else). ``skip``: so many that match pass first.
 - ``status``, ``subStatus``, ``retryAfterMs``: answer this instead of doing anything (429, 503, 410, ...).
 - ``delayMs``: wait before doing anything.
 - ``dropAnswer``: do it, then close the connection without an answer.
@@ -23,11 +24,17 @@ class Fault:
     count: int = 1
     method: str | None = None
     path: str = ""
+    batch: bool | None = None
+    skip: int = 0
     status: int | None = None
     subStatus: int = 0  # noqa: N815 - the names of the JSON
     retryAfterMs: int | None = None  # noqa: N815
     delayMs: int = 0  # noqa: N815
     dropAnswer: bool = False  # noqa: N815
+
+    def matches(self, method: str, path: str, batch: bool) -> bool:
+        """Whether it is about such a request."""
+        return self.method in (None, method) and self.path in path and self.batch in (None, batch)
 
     def error(self) -> CosmosError | None:
         """The error to answer with, if any."""
@@ -58,10 +65,13 @@ class Faults:
         """What is left."""
         return [asdict(fault) for fault in self._faults]
 
-    def hit(self, method: str, path: str) -> Fault | None:
+    def hit(self, method: str, path: str, *, batch: bool = False) -> Fault | None:
         """The fault that this request meets; it is counted down."""
         for fault in self._faults:
-            if fault.method in (None, method) and fault.path in path:
+            if fault.matches(method, path, batch):
+                if fault.skip > 0:
+                    fault.skip -= 1
+                    continue
                 fault.count -= 1
                 if fault.count <= 0:
                     self._faults.remove(fault)

@@ -91,7 +91,7 @@ class Server:
         try:
             if "Authorization" not in request.headers:
                 raise CosmosError(401, "Required Header authorization is missing.")
-            fault = self._faults.hit(request.method, request.path)
+            fault = self._faults.hit(request.method, request.path, batch=_is_batch(request))
             if fault is None:
                 return await self._route(request)
             await asyncio.sleep(fault.delayMs / 1000)
@@ -183,7 +183,7 @@ class Server:
             raise bad_request("Query plans are not supported by this emulator; it answers queries directly.")
         if headers.get("x-ms-documentdb-isquery", "").lower() == "true":
             return await self._query(request, names, await request.read())
-        if headers.get("x-ms-cosmos-is-batch-request", "").lower() == "true":
+        if _is_batch(request):
             return await self._batch(request, names)
         document = await _json_body(request)
         if headers.get("x-ms-documentdb-is-upsert", "").lower() == "true":
@@ -258,6 +258,10 @@ def _purge(connection: sqlite3.Connection) -> None:
     for container in catalog.all_containers(connection):
         if container.default_ttl is not None:
             items.purge_expired(connection, container)
+
+
+def _is_batch(request: web.Request) -> bool:
+    return request.headers.get("x-ms-cosmos-is-batch-request", "").lower() == "true"
 
 
 def _container(connection: sqlite3.Connection, request: web.Request, names: Names) -> Container:
