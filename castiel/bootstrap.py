@@ -250,9 +250,25 @@ def build(
         ),
     )
     recorder = PushRecorder(database.shards, marks, clock)
-    push = PushService(database.connections, database.shards, integrations, schemas, leases, marks, recorder)
+    push = PushService(
+        database.connections,
+        database.shards,
+        integrations,
+        schemas,
+        leases,
+        marks,
+        recorder,
+        lease_seconds=settings.sync_lease_seconds,
+    )
     push_tasks = PushTaskService(
-        tasks, database.connections, database.shards, outbox, database.results, leases, clock
+        tasks,
+        database.connections,
+        database.shards,
+        outbox,
+        database.results,
+        leases,
+        clock,
+        lease_seconds=settings.sync_lease_seconds,
     )
     refetch = RefetchService(database.connections, integrations, engine)
     return Services(

@@ -111,7 +111,8 @@ class SyncOutboundWorker:
         with _traced("SyncOutboundWorker push", group):
             outcomes = await self._push.push(
                 [change.message for change in chosen],
-                {change.message.entity_id: change.received.delivery_count for change in chosen},
+                # A copy of a failed message is delivered for the first time, but the work is not.
+                {c.message.entity_id: c.received.delivery_count + c.received.attempt for c in chosen},
             )
             share = (self._clock.monotonic() - started) * 1000 / len(chosen)
             for change in chosen:

@@ -30,7 +30,6 @@ from castiel.services.push_record import PushRecorder
 
 logger = logging.getLogger(__name__)
 
-LEASE_SECONDS = 60.0
 CREATE_MARK_SECONDS = 7 * 86_400.0
 
 
@@ -68,7 +67,10 @@ class PushService:
         leases: Leases,
         marks: Marks,
         recorder: PushRecorder,
+        *,
+        lease_seconds: float = 30.0,
     ) -> None:
+        """``lease_seconds``: how long a shard stays ours after a crash, or when Redis can't be told that we are done."""
         self._connections = connections
         self._shards = shards
         self._integrations = integrations
@@ -76,21 +78,22 @@ class PushService:
         self._leases = leases
         self._marks = marks
         self._recorder = recorder
+        self._lease_seconds = lease_seconds
 
     async def push(self, messages: Sequence[OutboundMessage], tries: Mapping[str, int]) -> dict[str, Pushed]:
         """Push the shards that the messages name, all of one connection's entity; one outcome per shard id.
 
-        ``tries``: how often each message was delivered before; a create that may have arrived is looked for first.
+        ``tries``: how often each message was tried before; a create that may have arrived is looked for first.
         """
         outcomes: dict[str, Pushed] = {}
         try:
             work = await self._prepare(messages[0], tries)
             outcomes = work.outcomes
             names = {_lease_name(message.tenant_id, message.entity_id): message for message in messages}
-            async with self._leases.hold_many(names, seconds=LEASE_SECONDS) as held:
+            async with self._leases.hold_many(names, seconds=self._lease_seconds) as held:
                 for name, message in names.items():
                     if name not in held:
-                        busy = LeaseHeld(retry_after=LEASE_SECONDS / 20)
+                        busy = LeaseHeld(retry_after=self._lease_seconds / 10)
                         outcomes[message.entity_id] = Pushed(message.operation, message.external_id, busy)
                 await self._push_held(work, [names[name] for name in held], held)
         except CastielError as error:

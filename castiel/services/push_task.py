@@ -22,7 +22,6 @@ from castiel.services.sync_tasks import SyncTaskService, connection_lease
 logger = logging.getLogger(__name__)
 
 PAGE = 100
-LEASE_SECONDS = 60.0
 
 
 class PushTaskService:
@@ -37,6 +36,8 @@ class PushTaskService:
         results: ResultStore,
         leases: Leases,
         clock: Clock,
+        *,
+        lease_seconds: float = 30.0,
     ) -> None:
         self._tasks = tasks
         self._connections = connections
@@ -45,11 +46,12 @@ class PushTaskService:
         self._results = results
         self._leases = leases
         self._clock = clock
+        self._lease_seconds = lease_seconds
 
     async def run(self, message: SyncMessage) -> None:
         """One execution. Raises what is retryable, so that the message is put back."""
         lease_name = connection_lease(message.tenant_id, f"{message.connection_id}:push")
-        async with self._leases.hold(lease_name, seconds=LEASE_SECONDS) as lease:
+        async with self._leases.hold(lease_name, seconds=self._lease_seconds) as lease:
             task = await self._tasks.begin(message, lease.fence)
             if task is None:
                 return

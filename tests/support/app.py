@@ -42,11 +42,12 @@ async def running_app(
     settings: Mapping[str, str] | None = None,
     lock: timedelta = timedelta(seconds=5),
     max_delivery: int = 10,
+    durable: bool = False,
 ) -> AsyncIterator[Session]:
-    """Stack and functions host as processes, in memory, on free ports."""
+    """Stack and functions host as processes, on free ports; in memory, or so that servers may be restarted."""
     with tempfile.TemporaryDirectory(prefix="castiel-app-") as folder:
         async with session(
-            data=None,
+            data=Path(folder, "data") if durable else None,
             settings_file=Path(folder, "local.settings.json"),
             server_arguments={"servicebus": bus_config(Path(folder), lock=lock, max_delivery=max_delivery)},
             settings=settings,

@@ -11,11 +11,13 @@ from typing import Any
 import httpx
 
 from castiel.bootstrap import Services
-from castiel.domain.results import SyncResult
+from castiel.domain.results import PushResult, SyncResult
+from castiel.domain.shards import Shard
 from castiel.domain.tasks import SyncTask, TaskStatus
 from infra.local import steps
 from infra.local.sample import SampleProvider, plant
-from infra.local.session import Session
+from infra.local.sandbox.client import SandboxControl
+from infra.local.session import Session, until
 
 RECORDS = {"Account": 30, "Contact": 60}
 PAGES_OF = {"Account": "account", "Contact": "contact"}
@@ -105,3 +107,60 @@ async def expect_everything_once(app: Session, sample: SampleProvider, task: Syn
             assert all(s.fields[own] == records[s.references[0].external_id][name] for s in shards)
             assert not any(shard.outbox for shard in shards)
     return result
+
+
+async def push_results(services: Services, tenant: str) -> list[PushResult]:
+    """All results of a tenant's pushes, newest first."""
+    since = datetime.now(UTC) - timedelta(hours=1)
+    stored = services.stores.results.of_tenant(tenant, since)
+    return [result async for result in stored if isinstance(result, PushResult)]
+
+
+async def waiting_messages(services: Services, queue: str) -> list[str]:
+    """The ids of the messages that wait in a queue, are scheduled or are being handled."""
+    async with services.clients.service_bus.get_queue_receiver(queue) as receiver:
+        found = await receiver.peek_messages(max_message_count=250, sequence_number=1)
+    return [str(message.message_id) for message in found]
+
+
+async def new_people(app: Session, sample: SampleProvider, count: int) -> list[Shard]:
+    """Contacts that are created here, and so have to be created at the provider."""
+    return [
+        await app.services.local_changes.create(
+            sample.tenant,
+            "contact",
+            {
+                "firstName": "New",
+                "lastName": f"{sample.short}-{number}",
+                "email": f"{number}@{sample.short}.example.com",
+            },
+            correlation_id="test",
+        )
+        for number in range(count)
+    ]
+
+
+async def expect_each_pushed_once(
+    app: Session, control: SandboxControl, shards: list[Shard], before: int
+) -> None:
+    """Wait until all is pushed; then: one record for each, each result a success, and nothing left to tell.
+
+    ``before``: how many records there were.
+    """
+    tenant, services = shards[0].tenant_id, app.services
+
+    async def all_pushed() -> bool:
+        found = {result.entity_id for result in await push_results(services, tenant)}
+        return found == {shard.id for shard in shards} and not await waiting_messages(
+            services, "sync-outbound"
+        )
+
+    await until(all_pushed, "every change is pushed", within=120)
+    assert (await control.counts())["Contact"]["live"] - before == len(shards)
+    assert all(result.success for result in await push_results(services, tenant))
+    for shard in shards:
+        stored = await services.stores.shards.get(tenant, shard.id)
+        [reference] = stored.references
+        record = await control.record("Contact", reference.external_id)
+        assert record["LastName"] == shard.fields["lastName"]
+        assert not stored.outbox
