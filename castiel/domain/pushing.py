@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from castiel.domain.conflicts import ConflictPolicy, ConflictStrategy, FieldConflict, merge_three_way
 from castiel.domain.conversion import ConversionSchema, fed_fields
+from castiel.domain.edits_and_deletions import changed_after
+from castiel.domain.json_values import same
 from castiel.domain.messages import Operation, OutboundMessage
 from castiel.domain.shards import ExternalReference, Shard
 
@@ -52,6 +55,22 @@ def plan_create(shard: Shard, schema: ConversionSchema) -> PushPlan:
     fed = fed_fields(schema)
     values = {name: value for name, value in shard.fields.items() if name in fed}
     return PushPlan(shard, Operation.CREATE, None, values)
+
+
+def plan_after_deletion(
+    plan: PushPlan, reference: ExternalReference, deleted_at: datetime | None, schema: ConversionSchema
+) -> PushPlan:
+    """An update whose record was deleted outside: made again for the sake of a later change, else left deleted.
+
+    A deletion that is newer than all there is to push stands; it will be seen, and then take the shard with it.
+    """
+    shard = plan.shard
+    waiting = [
+        name for name in fed_fields(schema) if not same(shard.fields.get(name), reference.base.get(name))
+    ]
+    if waiting and (deleted_at is None or changed_after(shard, waiting, deleted_at)):
+        return plan_create(shard, schema)
+    return plan
 
 
 def compare(

@@ -11,7 +11,7 @@ from castiel.adapters.base import Adapter, PushOutcome, PushRecord
 from castiel.domain.connections import Connection, EntitySync
 from castiel.domain.conversion import ConversionSchema, to_external, to_shard
 from castiel.domain.messages import Operation, OutboundMessage
-from castiel.domain.pushing import PushPlan, compare, plan_create, plan_push
+from castiel.domain.pushing import PushPlan, compare, plan_after_deletion, plan_push
 from castiel.errors import (
     CastielError,
     ConfigurationError,
@@ -145,8 +145,7 @@ class PushService:
                 work.outcomes[plan.shard.id] = _pushed(plan, PushOutcome(plan.shard.id, error=missing))
                 continue
             if record.deleted:
-                # It was deleted outside; the change here is newer than what we knew, so the record is made again.
-                completed.append(plan_create(plan.shard, work.schema))
+                completed.append(plan_after_deletion(plan, plan.reference, record.modified_at, work.schema))
                 continue
             plan.reference.version = record.version
             try:

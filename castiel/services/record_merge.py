@@ -14,6 +14,7 @@ from castiel.domain.conflicts import (
     merge_three_way,
 )
 from castiel.domain.conversion import fed_fields
+from castiel.domain.edits_and_deletions import changed_after, outlives
 from castiel.domain.json_values import is_empty
 from castiel.domain.matching import MergePolicy
 from castiel.domain.messages import Operation
@@ -70,13 +71,16 @@ class RecordMerge:
         if reference is None or is_stale(reference, record):
             return
         outcome = self._merged(context.policy, shard, reference, record, fields)
+        if shard.deleted or reference.deleted:
+            fed = fed_fields(context.schema)
+            if outlives(shard, reference, outcome.base, fed, record.modified_at):
+                self._apply(context, draft, reference, record, outcome)
+            return
         unchanged = (
             not outcome.changed_locally
             and not outcome.conflicts
             and outcome.base == reference.base
             and outcome.parked == reference.parked
-            and not shard.deleted
-            and not reference.deleted
             and shard.keys_version == context.audience.version
         )
         if not unchanged:
@@ -94,7 +98,10 @@ class RecordMerge:
         self._apply(context, draft, reference, record, outcome)
 
     def delete(self, context: PullContext, draft: Draft, record: ExternalRecord) -> None:
-        """The record is gone outside. The shard goes with it, unless the connection has the same one twice."""
+        """The record is gone outside. The shard goes with it, unless the connection has the same one twice.
+
+        It also stays when it was changed here later than that: the record is then made again.
+        """
         draft.records.append(record)
         shard = draft.shard
         reference = context.reference(shard, record.external_id)
@@ -106,8 +113,13 @@ class RecordMerge:
         shard.put_reference(reference)
         draft.derived[reference.key] = []
         again = shard.reference(context.connection.id, context.entity.entity)
-        if not shard.deleted and (again is None or again.deleted):
-            shard.deleted, shard.deleted_at = True, now
+        later = changed_after(
+            shard, fed_fields(context.schema), record.modified_at, besides=context.connection.id
+        )
+        if later and not shard.deleted and context.itself and (again is None or again.deleted):
+            self._outbox.announce(shard, context.itself, Operation.CREATE, later, context.execution_id)
+        elif not shard.deleted and (again is None or again.deleted):
+            shard.deleted, shard.deleted_at = True, record.modified_at or now
             draft.derived.update({other.key: [] for other in shard.references})
             self._outbox.announce(shard, context.others, Operation.DELETE, [], context.execution_id)
         shard.updated_at, shard.updated_in = now, context.execution_id

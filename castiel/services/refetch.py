@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from castiel.adapters.base import ExternalRecord
 from castiel.domain.messages import Operation, OutboundMessage
@@ -55,15 +56,27 @@ class RefetchService:
         records = [
             record
             for external_id, message in newest.items()
-            if (record := found.get(external_id) or _gone(entity.entity, external_id, message)) is not None
+            if (record := _now(entity.entity, external_id, found.get(external_id), message)) is not None
         ]
         context = await self._engine.context(connection, entity, first.correlation_id)
         await self._engine.pull(context, records)
 
 
-def _gone(entity: str, external_id: str, message: OutboundMessage) -> ExternalRecord | None:
-    """A record that isn't there: deleted when the provider said so, else perhaps just not for this account."""
-    if message.operation is not Operation.DELETE:
+def _now(
+    entity: str, external_id: str, found: ExternalRecord | None, message: OutboundMessage
+) -> ExternalRecord | None:
+    """The record as it is now.
+
+    One that isn't there was deleted when the provider said so, else it is perhaps just not for this account. Of a
+    deletion the event knows best when it was: some providers round their records' times down to minutes.
+    """
+    deleting = message.operation is Operation.DELETE
+    if found is not None and found.deleted and deleting:
+        moments = [m for m in (found.modified_at, message.occurred_at) if m is not None]
+        return replace(found, modified_at=max(moments, default=None))
+    if found is not None:
+        return found
+    if not deleting:
         logger.info("webhook's record not found", extra={"entity": entity})
         return None
     return ExternalRecord(entity, external_id, {}, message.occurred_at or message.enqueued_at, deleted=True)
