@@ -11,7 +11,7 @@ CHECK_JOBS ?= 2
 TEST_JOBS ?= 4
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run demo stack check test providers bench format clean clean-data
+.PHONY: help setup run demo stack check test faults providers bench format clean clean-data
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ check: $(READY) ## Format, lint, types, architecture, fast tests
 
 test: $(READY) ## All tests, the local stack included
 	$(BIN)/python -m pytest -q -n $(TEST_JOBS) --dist loadfile $(ARGS)
+
+faults: $(READY) ## A minute of edits, crashes and outages, then all must agree (SEED=, SECONDS=)
+	@exec $(BIN)/python -m tests.faults.random_run $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
 
 providers: $(READY) ## Hold every provider to the common contract, and show the table
 	@exec $(BIN)/python -m tests.provider_table

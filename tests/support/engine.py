@@ -12,6 +12,7 @@ from castiel.domain.conflicts import BUILT_IN, Resolver
 from castiel.domain.connections import Connection, EntitySync
 from castiel.domain.conversion import ConversionSchema
 from castiel.domain.matching import MatchFunction
+from castiel.domain.messages import OutboundMessage
 from castiel.domain.shards import Shard
 from castiel.domain.tasks import Progress
 from castiel.ports.clock import Clock
@@ -137,6 +138,10 @@ class World:
     async def pull(self, connection: str, *records: ExternalRecord, execution: str = "exec-1") -> Progress:
         """Records come in through a connection."""
         return await self.engine.pull(await self.context(connection, execution), records)
+
+    def told(self) -> list[OutboundMessage]:
+        """The messages that were sent and not taken yet."""
+        return [OutboundMessage.model_validate_json(message.body) for message in self.queue.sent]
 
     async def shard(self, connection: str, external_id: str) -> Shard:
         """The shard that refers to a record."""

@@ -167,7 +167,7 @@ def _as_told(
 ) -> list[str]:
     """What people did is what came of it."""
     shards = [shard for shard in live if shard.fields.get("lastName") == person.name]
-    if person.deleted:
+    if person.deleted or (person.deleted is None and not shards):
         found = [f"{person.name} was deleted, but a shard is left"] if shards else []
         return found + [
             f"{person.name} was deleted, but {side} still has a record"

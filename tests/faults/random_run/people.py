@@ -89,7 +89,8 @@ class Person:
     """Those that may be the last one: more than one where a write may or may not have happened."""
     titles: list[str | None] = field(default_factory=list)
     created: bool = False
-    deleted: bool = False
+    deleted: bool | None = False
+    """None: nobody knows."""
     to_tell: list[tuple[str, str, str]] = field(default_factory=list)
     """Webhooks that must arrive, because no pull would show it: side, record, operation."""
 
@@ -159,7 +160,7 @@ class People:
         await self._write(person, side, "title", title, person.titles)
 
     async def delete(self) -> None:
-        person = self._pick(lambda p: p.doomed and not p.deleted)
+        person = self._pick(lambda p: p.doomed and p.deleted is False)
         if person is None:
             return
         side = self._rng.choice(SIDES)
@@ -174,6 +175,7 @@ class People:
                 )
                 person.deleted = True
             except CastielError as error:
+                person.deleted = None
                 self._log(f"  {person.name}: {error.code}")
             return
         record_id = await self._record_id(side, person)
