@@ -16,6 +16,7 @@ BENCHMARKS = {
     "limiter": "benchmarks.bench_limiter",
     "dedupe": "benchmarks.bench_dedupe",
     "token_refresh": "benchmarks.bench_token_refresh",
+    "scheduler": "benchmarks.bench_scheduler",
     "inbound": "benchmarks.bench_inbound",
     "outbound": "benchmarks.bench_outbound",
 }

@@ -148,6 +148,7 @@ class SyncTask(Document):
     started_at: UtcSecond | None = None
     completed_at: UtcSecond | None = None
     heartbeat_at: UtcSecond | None = None
+    resumes_at: UtcSecond | None = None
     fence: int | None = None
     progress: Progress | None = None
     checkpoints: dict[str, EntityCheckpoint] = Field(default_factory=dict)
@@ -167,14 +168,14 @@ class SyncTask(Document):
         self.status = TaskStatus.QUEUED
         self.execution_id = execution_id
         self.queued_at = now.replace(microsecond=0)
-        self.started_at = self.completed_at = None
+        self.started_at = self.completed_at = self.resumes_at = None
         self.progress = None
 
     def give_back(self) -> None:
         """``→ pending``: the message that would have announced the execution can't have arrived."""
         self.status = TaskStatus.PENDING
         self.execution_id = None
-        self.queued_at = None
+        self.queued_at = self.resumes_at = None
 
     def begin(self, fence: int, now: datetime) -> None:
         """``→ processing``, or a take-over of an execution whose worker is gone."""
@@ -182,23 +183,32 @@ class SyncTask(Document):
         self.status = TaskStatus.PROCESSING
         self.started_at = self.started_at or moment
         self.heartbeat_at = moment
+        self.resumes_at = None
         self.fence = fence
         self.progress = self.progress or Progress()
+
+    def rest(self, now: datetime, until: datetime) -> None:
+        """A sign of life: the execution goes on by a message that is delivered at ``until``."""
+        self.heartbeat_at = now.replace(microsecond=0)
+        self.resumes_at = until.replace(microsecond=0)
 
     def finish(self, status: TaskStatus, now: datetime, next_scheduled: datetime | None) -> None:
         """``→ completed | failed``, with the time of the next execution where there is a schedule."""
         self.status = status
         self.completed_at = now.replace(microsecond=0)
+        self.resumes_at = None
         self.next_scheduled = next_scheduled
 
 
 def task_is_stuck(task: SyncTask, now: datetime, *, queued_for: timedelta, silent_for: timedelta) -> bool:
     """Whether a task waits for something that can no longer come.
 
-    ``queued`` for longer than its message could live, or ``processing`` without a sign of life.
+    ``queued`` for longer than its message could live, or ``processing`` without a sign of life. A continuation that
+    is to come later (a provider's Retry-After may be hours) is counted from when it comes.
     """
     if task.status is TaskStatus.QUEUED:
         return task.queued_at is None or task.queued_at + queued_for < now
     if task.status is TaskStatus.PROCESSING:
-        return task.heartbeat_at is None or task.heartbeat_at + silent_for < now
+        signs = [moment for moment in (task.heartbeat_at, task.resumes_at) if moment is not None]
+        return not signs or max(signs) + silent_for < now
     return False

@@ -150,7 +150,7 @@ class SyncInboundWorker:
         try:
             await self._pull_all(run)
         except TimeBudgetSpent:
-            await self._tasks.heartbeat(run.task)
+            await self._tasks.rest(run.task, 0.0)
             await self._put_back(received, 0.0, received.attempt, "time_budget")
         except (RateLimited, ProviderRateLimited, LeaseLost) as error:
             await self._continue_later(received, run, error)
@@ -227,9 +227,9 @@ class SyncInboundWorker:
             # Whoever has the lease now goes on with the execution; this message looks again later.
             await self._put_back(received, self._lease_seconds, received.attempt, error.code)
             return
-        run.task = await self._tasks.heartbeat(run.task)
         if isinstance(error, RateLimited) or run.pages:
             delay = max(error.retry_after or 0.0, 1.0)
+            run.task = await self._tasks.rest(run.task, delay)
             await self._put_back(received, delay, 0 if run.pages else received.attempt, error.code)
             return
         await self._fail(received, run, error)
@@ -238,7 +238,7 @@ class SyncInboundWorker:
         attempt = 0 if run.pages else received.attempt
         decision = self._retries.decide(error, attempt)
         if isinstance(decision, RetryIn):
-            run.task = await self._tasks.heartbeat(run.task)
+            run.task = await self._tasks.rest(run.task, decision.delay)
             await self._put_back(received, decision.delay, decision.attempt, error.code)
             return
         await self._finish(received, run.task, error)

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 PRIORITIES = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
 SILENT_FOR = timedelta(minutes=20)
-"""Longer than a worker may work without a checkpoint, and than its delayed messages wait."""
+"""Longer than a worker may work without a checkpoint, and than a continuation waits in its queue once it is there."""
 
 
 class SyncTaskService:
@@ -147,11 +147,12 @@ class SyncTaskService:
 
         return await self._change(task, change)
 
-    async def heartbeat(self, task: SyncTask) -> SyncTask:
-        """A sign of life: the execution goes on later, by a delayed message."""
+    async def rest(self, task: SyncTask, seconds: float) -> SyncTask:
+        """A sign of life: the execution goes on by a message that is delivered in so many seconds."""
 
         def change(current: SyncTask) -> None:
-            current.heartbeat_at = self._clock.now().replace(microsecond=0)
+            now = self._clock.now()
+            current.rest(now, now + timedelta(seconds=seconds))
 
         return await self._change(task, change)
 
