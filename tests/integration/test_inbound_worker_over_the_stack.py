@@ -161,3 +161,24 @@ async def delete_and_forget(app: InProcess, clock: ShiftedClock, how_many: int) 
     task = await app.services.stores.tasks.get(SECOND_TENANT, GOOGLE.task_id)
     task.checkpoints = {}
     await app.services.stores.tasks.replace(task)
+
+
+async def test_a_pull_told_to_come_back_in_hours_is_not_begun_again(
+    app: InProcess, clock: ShiftedClock
+) -> None:
+    message = await planted(app)
+    async with app.control("salesforce") as control:
+        await control.fault("status", status=429, path="query", retry_after=3 * 3600, times=1)
+    begun = datetime.now(UTC)
+    await app.services.inbound_worker.handle(message)
+    task = await app.services.stores.tasks.get(TENANT, SALESFORCE.task_id)
+    assert task.status is TaskStatus.PROCESSING
+    assert task.resumes_at is not None
+    assert task.resumes_at >= begun + timedelta(hours=3) - timedelta(seconds=1)
+    for hours in (1, 2, 3):
+        clock.ahead = timedelta(hours=hours)
+        run = await app.services.scheduler.run()
+        assert (run.repaired, run.queued) == (0, 0)
+    clock.ahead = timedelta(hours=3, minutes=25)
+    run = await app.services.scheduler.run()
+    assert (run.repaired, run.queued) == (1, 1), "its continuation should have come 25 minutes ago"
