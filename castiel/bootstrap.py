@@ -191,12 +191,11 @@ def build(
         integrations,
         clock,
     )
-    schemas = ConversionSchemaService(database.schemas, integrations, clock)
+    matchers = load_matchers()
+    schemas = ConversionSchemaService(database.schemas, integrations, clock, matchers)
     outbox = Outbox(database.connections, database.shards, outbound, clock)
     resolvers = load_resolvers()
-    deduplication = DeduplicationService(
-        database.shards, schemas, RedisClaims(clients.redis), load_matchers()
-    )
+    deduplication = DeduplicationService(database.shards, schemas, RedisClaims(clients.redis), matchers)
     engine = BidirectionalSyncEngine(
         database.shards,
         schemas,

@@ -217,6 +217,12 @@ class CosmosSchemas:
     async def get(self, tenant_id: str, schema_id: str) -> ConversionSchema:
         return await self._schemas.get(schema_id, tenant_id)
 
+    async def create(self, schema: ConversionSchema) -> ConversionSchema:
+        return await self._schemas.create(schema)
+
+    async def replace(self, schema: ConversionSchema) -> ConversionSchema:
+        return await self._schemas.replace(schema)
+
     async def put(self, schema: ConversionSchema) -> ConversionSchema:
         return await self._schemas.put(schema)
 

@@ -86,7 +86,7 @@ class World:
         self.claims = MemoryClaims(self.clock)
         self.seen = MemorySeenRecords(self.clock)
         self.outbox = Outbox(self.connections, self.shards, self.queue, self.clock)
-        service = ConversionSchemaService(self.schemas, cast("Integrations", None), self.clock)
+        service = ConversionSchemaService(self.schemas, cast("Integrations", None), self.clock, self.matchers)
         self.deduplication = DeduplicationService(self.shards, service, self.claims, self.matchers)
         self.derived = DerivedShards(self.shards, self.outbox, self.clock)
         self.engine = BidirectionalSyncEngine(

@@ -104,7 +104,9 @@ class Ring:
     def __init__(self, world: World, names: Sequence[str]) -> None:
         self.world = world
         self.providers = {name: MemoryProvider(name, world.clock) for name in names}
-        schemas = ConversionSchemaService(world.schemas, cast("Integrations", None), world.clock)
+        schemas = ConversionSchemaService(
+            world.schemas, cast("Integrations", None), world.clock, world.matchers
+        )
         reach = cast("Integrations", _Reach(self.providers))
         marks, leases = MemoryMarks(world.clock), MemoryLeases(world.clock)
         push = PushService(

@@ -232,6 +232,15 @@ def test_a_required_field_that_nothing_feeds_is_a_warning() -> None:
     assert validate_schema(pull_only, CONTACT) == []
 
 
+def test_a_required_object_is_fed_by_a_field_within_it() -> None:
+    fields = [
+        *CONTACT,
+        FieldDescription("start", "object", required=True),
+        FieldDescription("start.dateTime", "datetime"),
+    ]
+    assert check(direct("start.dateTime"), fields=fields) == []
+
+
 def test_enum_tables_are_checked_against_the_fields_values() -> None:
     mapping = {
         "kind": "transform",

@@ -8,7 +8,7 @@ from castiel.domain.conversion.convert import (
     to_external,
     to_shard,
 )
-from castiel.domain.conversion.problems import SchemaProblem
+from castiel.domain.conversion.problems import SchemaProblem, did_you_mean
 from castiel.domain.conversion.schema import (
     Case,
     CompositeMapping,
@@ -41,6 +41,7 @@ __all__ = [
     "TransformCall",
     "TransformMapping",
     "carried_fields",
+    "did_you_mean",
     "fed_fields",
     "to_external",
     "to_shard",

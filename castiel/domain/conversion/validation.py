@@ -148,8 +148,13 @@ def _target_problems(plan: Plan, entity: _Entity) -> Iterator[SchemaProblem]:
                 severity="warning",
             )
             for field in entity.fields
-            if field.required and field.writable and field.name not in fed
+            if field.required and field.writable and not _is_fed(field.name, fed)
         )
+
+
+def _is_fed(name: str, fed: set[str]) -> bool:
+    """Whether the field is written, or something within it (a start's date, or its date and time)."""
+    return name in fed or any(one.startswith(f"{name}.") for one in fed)
 
 
 def _targets(plan: Plan) -> Iterator[tuple[str, Path, Any]]:

@@ -221,5 +221,11 @@ class MemorySchemas(MemoryDocuments[ConversionSchema]):
     async def get(self, tenant_id: str, schema_id: str) -> ConversionSchema:
         return self.read((tenant_id, schema_id))
 
+    async def create(self, schema: ConversionSchema) -> ConversionSchema:
+        return self.write((schema.tenant_id, schema.id), schema, new=True)
+
+    async def replace(self, schema: ConversionSchema) -> ConversionSchema:
+        return self.write((schema.tenant_id, schema.id), schema)
+
     async def put(self, schema: ConversionSchema) -> ConversionSchema:
         return self.write((schema.tenant_id, schema.id), schema, anyway=True)
