@@ -15,7 +15,7 @@ from castiel.azure import cosmos_client as cosmos
 from castiel.domain.model import format_utc
 from castiel.domain.shards import Shard, shard_type_of
 from castiel.errors import AlreadyExists, CastielError, Conflict, NotFound, StoreUnavailable
-from castiel.ports.stores import KeyHit, SaveOutcome
+from castiel.ports.stores import KeyHit, LiveReference, SaveOutcome
 
 T = TypeVar("T")
 
@@ -23,6 +23,7 @@ MAX_BATCH_OPERATIONS = 100
 """Of one transactional batch, which may have 2 MB: https://learn.microsoft.com/azure/cosmos-db/nosql/transactional-batch"""
 TOO_LARGE = 413
 KEYS_PER_QUERY = 100
+REFERENCES_PER_PAGE = 1000
 
 
 class CosmosShards:
@@ -173,16 +174,20 @@ class CosmosShards:
         async for shard in self._shards.query(sql, {"since": moment}, partition=[tenant_id, shard_type]):
             yield shard
 
-    async def of_connection(
+    async def references_to(
         self, tenant_id: str, shard_type: str, connection_id: str, entity: str
-    ) -> AsyncIterator[Shard]:
+    ) -> AsyncIterator[LiveReference]:
         sql = (
-            "SELECT * FROM c WHERE NOT c.deleted AND EXISTS(SELECT VALUE r FROM r IN c.references"
-            " WHERE r.connectionId = @connection AND r.entity = @entity)"
+            "SELECT r.externalId, r.pulledAt, r.pushedAt FROM c JOIN r IN c.references"
+            " WHERE r.connectionId = @connection AND r.entity = @entity"
+            " AND r.deleted = false AND c.deleted = false"
         )
         parameters = {"connection": connection_id, "entity": entity}
-        async for shard in self._shards.query(sql, parameters, partition=[tenant_id, shard_type]):
-            yield shard
+        rows = self._shards.rows(
+            sql, parameters, partition=[tenant_id, shard_type], page_size=REFERENCES_PER_PAGE
+        )
+        async for row in rows:
+            yield LiveReference(row["externalId"], _moment(row, "pulledAt"), _moment(row, "pushedAt"))
 
     async def count(self, tenant_id: str, shard_type: str | None = None) -> int:
         partition = [tenant_id, shard_type] if shard_type else [tenant_id]
@@ -194,6 +199,10 @@ def _operation(shard: Shard, body: dict[str, Any]) -> tuple[Any, ...]:
     if shard.etag is None:
         return ("create", (body,))
     return ("replace", (shard.id, body), {"if_match_etag": shard.etag})
+
+
+def _moment(row: Mapping[str, Any], name: str) -> datetime | None:
+    return datetime.fromisoformat(row[name]) if name in row else None
 
 
 def _etag(result: Mapping[str, Any]) -> str:

@@ -62,6 +62,14 @@ class SaveOutcome:
     error: Exception | None = None
 
 
+class LiveReference(NamedTuple):
+    """A record that a shard refers to, and when it was last pulled and pushed."""
+
+    external_id: str
+    pulled_at: datetime | None
+    pushed_at: datetime | None
+
+
 class KeyHit(NamedTuple):
     """A shard that holds a blocking key."""
 
@@ -107,10 +115,10 @@ class ShardStore(Protocol):
     def changed_since(self, tenant_id: str, shard_type: str, since: datetime | None) -> AsyncIterator[Shard]:
         """Shards of a partition that changed since a moment, oldest change first; streamed."""
 
-    def of_connection(
+    def references_to(
         self, tenant_id: str, shard_type: str, connection_id: str, entity: str
-    ) -> AsyncIterator[Shard]:
-        """Live shards with a reference to one connection's entity; streamed."""
+    ) -> AsyncIterator[LiveReference]:
+        """The live references to one connection's entity that live shards have; streamed."""
 
     async def count(self, tenant_id: str, shard_type: str | None = None) -> int:
         """How many shards a tenant has (of a type), deleted ones not counted."""

@@ -9,12 +9,11 @@ from datetime import timedelta
 from castiel.adapters.base import ExternalRecord
 from castiel.domain.deletions import DeletionDecision, decide_deletions
 from castiel.domain.parked import ParkedConflict, ParkedKind, conflict_id
-from castiel.domain.shards import Shard
 from castiel.domain.tasks import FullPass, Progress
 from castiel.errors import ConfigurationError, NotFound
 from castiel.ports.clock import Clock
 from castiel.ports.short_memory import SeenRecords
-from castiel.ports.stores import ConflictStore, ConnectionStore, ShardStore
+from castiel.ports.stores import ConflictStore, ConnectionStore, LiveReference, ShardStore
 from castiel.services.drafts import PullContext
 from castiel.services.sync_engine import BidirectionalSyncEngine
 
@@ -26,7 +25,7 @@ ASKED_SECONDS = 7 * 86_400.0
 """How long a person has time to confirm."""
 SKEW = timedelta(minutes=1)
 """Workers' clocks differ by less."""
-BATCH = 100
+BATCH = 500
 
 
 class _ForgottenError(Exception):
@@ -140,30 +139,21 @@ class DeletionGuard:
         return done
 
     async def _walk(self, context: PullContext, full_pass: FullPass) -> AsyncIterator[tuple[int, list[str]]]:
-        """Per some shards: how many records of the entity they refer to, and which of these the pass didn't see."""
-        page: list[Shard] = []
+        """Per some references of the entity: how many are live, and which of their records the pass didn't see."""
+        page: list[LiveReference] = []
         connection, entity = context.connection, context.entity
-        stored = self._shards.of_connection(
+        known = self._shards.references_to(
             connection.tenant_id, entity.shard_type, connection.id, entity.entity
         )
-        async for shard in stored:
-            page.append(shard)
+        async for reference in known:
+            page.append(reference)
             if len(page) == BATCH:
-                yield await self._unseen(context, full_pass, page)
+                yield len(page), await self._unseen(full_pass, page)
                 page = []
         if page:
-            yield await self._unseen(context, full_pass, page)
+            yield len(page), await self._unseen(full_pass, page)
 
-    async def _unseen(
-        self, context: PullContext, full_pass: FullPass, shards: Sequence[Shard]
-    ) -> tuple[int, list[str]]:
-        live = [
-            reference
-            for shard in shards
-            for reference in shard.references
-            if (reference.connection_id, reference.entity) == (context.connection.id, context.entity.entity)
-            and not reference.deleted
-        ]
+    async def _unseen(self, full_pass: FullPass, live: Sequence[LiveReference]) -> list[str]:
         # What came or went while the pass ran may have been too late to be in it.
         since = full_pass.started_at - SKEW
         heard_of = {
@@ -175,7 +165,8 @@ class DeletionGuard:
         unseen = await self._seen.unseen(full_pass.id, ids, seconds=ASKED_SECONDS)
         if unseen is None:
             raise _ForgottenError
-        return len(live), [external_id for external_id in ids if external_id in unseen - heard_of]
+        gone = unseen - heard_of
+        return [external_id for external_id in ids if external_id in gone]
 
     async def _ask(self, context: PullContext, full_pass: FullPass, known: int, unseen: int) -> None:
         reason = "the pass showed no record at all" if full_pass.seen == 0 else "more than may go unasked"

@@ -20,7 +20,14 @@ from castiel.domain.parked import ParkedConflict
 from castiel.domain.shards import DERIVED, ExternalReference, OutboxEntry, Shard, ShardLink
 from castiel.domain.tasks import Priority, SyncMode, SyncTask, TaskStatus
 from castiel.errors import AlreadyExists, Conflict, NotFound
-from castiel.ports.stores import ConflictStore, FailedRecordStore, SaveOutcome, ShardStore, TaskStore
+from castiel.ports.stores import (
+    ConflictStore,
+    FailedRecordStore,
+    LiveReference,
+    SaveOutcome,
+    ShardStore,
+    TaskStore,
+)
 from tests.support.fakes.records import MemoryConflicts, MemoryFailedRecords, MemoryShards, MemoryTasks
 
 NOON = datetime(2025, 12, 10, 12, 0, tzinfo=UTC)
@@ -255,11 +262,20 @@ async def test_changes_come_oldest_first(stores: Stores) -> None:
     assert len([each async for each in stores.shards.changed_since("acme", "contact", None)]) == 3
 
 
-async def test_a_connections_live_shards_are_streamed(stores: Stores) -> None:
-    await saved(stores, *(shard(str(n)) for n in range(120)), shard("gone", deleted=True))
-    found = [each async for each in stores.shards.of_connection("acme", "contact", "crm", "Person")]
-    assert len(found) == 120
-    assert [e async for e in stores.shards.of_connection("acme", "contact", "crm", "Company")] == []
+async def test_a_connections_live_references_are_streamed(stores: Stores) -> None:
+    pulled = shard("pulled")
+    pulled.put_reference(
+        pulled.references[0].model_copy(update={"pulled_at": NOON, "pushed_at": NOON + A_SECOND})
+    )
+    twice = shard("twice")
+    twice.put_reference(twice.references[0].model_copy(update={"external_id": "gone there", "deleted": True}))
+    twice.put_reference(twice.references[0].model_copy(update={"external_id": "elsewhere", "entity": "Lead"}))
+    await saved(stores, *(shard(str(n)) for n in range(120)), shard("gone", deleted=True), pulled, twice)
+    found = [each async for each in stores.shards.references_to("acme", "contact", "crm", "Person")]
+    assert sorted(each.external_id for each in found) == sorted([*map(str, range(120)), "pulled", "twice"])
+    assert LiveReference("pulled", NOON, NOON + A_SECOND) in found
+    assert LiveReference("twice", None, None) in found
+    assert [e async for e in stores.shards.references_to("acme", "contact", "crm", "Company")] == []
 
 
 def task(name: str, **more: Any) -> SyncTask:

@@ -161,6 +161,7 @@ def delete_container(connection: sqlite3.Connection, database: str, name: str) -
     ).fetchall()
     for (table,) in tables:
         connection.execute(f"DROP TABLE {table}")
+    connection.execute("DELETE FROM element_tables WHERE owner = ?", (container.table,))
     connection.execute("DELETE FROM containers WHERE number = ?", (container.number,))
 
 

@@ -87,9 +87,11 @@ class Conjunction:
         fixed = [scope_sql]
         ranges: dict[Target, tuple[str, str, Range]] = {}
         equal: list[str] = []
+        by_elements = False
         for atom in atoms:
             if isinstance(atom, Elements):
-                fixed.append(_elements(schema, atom, scope))
+                fixed.append((_also if by_elements else _elements)(schema, table, atom, scope))
+                by_elements = True
             elif isinstance(atom, Range):
                 narrowed = ranges[atom.target][2].within(atom) if atom.target in ranges else atom
                 ranges[atom.target] = (*schema.columns(atom.target), narrowed)
@@ -106,7 +108,7 @@ class Conjunction:
             if name not in equal
         ]
         columns += [*dict.fromkeys(equal), *tail]
-        if any(isinstance(atom, Elements) for atom in atoms):
+        if by_elements:
             hint = "NOT INDEXED"
         else:
             index = schema.index(columns) if columns else None
@@ -147,11 +149,23 @@ def _typed(rank: str, value: str, atom: Equals | Differs | NotTyped) -> Sql:
     return f"{rank} = ? AND {value} {word} ({_marks(atom.values)})", [atom.rank, *atom.values]
 
 
-def _elements(schema: Schema, atom: Elements, scope: KeyScope) -> Sql:
-    table = schema.elements(atom)
+def _elements(schema: Schema, _: str, atom: Elements, scope: KeyScope) -> Sql:
+    elements = schema.elements(atom)
     where, params = scope.condition()
-    condition = f"seq IN (SELECT seq FROM {table} WHERE t = ? AND v IN ({_marks(atom.values)}) AND {where})"
+    condition = (
+        f"seq IN (SELECT seq FROM {elements} WHERE t = ? AND v IN ({_marks(atom.values)}) AND {where})"
+    )
     return condition, [atom.rank, *atom.values, *params]
+
+
+def _also(schema: Schema, table: str, atom: Elements, _: KeyScope) -> Sql:
+    """Further elements of documents that were found by others: a look-up for each, not a list of all that have them."""
+    elements = schema.elements(atom)
+    same = f"e.epk = {table}.epk AND e.seq = {table}.seq"
+    condition = (
+        f"EXISTS (SELECT 1 FROM {elements} AS e WHERE e.t = ? AND e.v IN ({_marks(atom.values)}) AND {same})"
+    )
+    return condition, [atom.rank, *atom.values]
 
 
 def _between(rank: str, value: str, bounds: Range) -> Sql:

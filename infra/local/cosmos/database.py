@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 READERS = 2
@@ -26,13 +26,29 @@ CREATE TABLE IF NOT EXISTS containers (
     body TEXT NOT NULL,
     UNIQUE (database, id)
 );
+CREATE TABLE IF NOT EXISTS element_tables (
+    name TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
+    array TEXT NOT NULL,
+    member TEXT NOT NULL
+);
 """
+
+
+class Connection(sqlite3.Connection):
+    """A connection with what it has read of the schema: kept as long as the schema is the same."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.kept: dict[str, Any] = {}
 
 
 def connect(folder: Path | None) -> sqlite3.Connection:
     """Open the database of an emulator's data folder (None: in memory), creating it if need be."""
     path = ":memory:" if folder is None else str(folder / "cosmos.db")
-    connection = sqlite3.connect(path, isolation_level=None, timeout=60, check_same_thread=False)
+    connection = sqlite3.connect(
+        path, isolation_level=None, timeout=60, check_same_thread=False, factory=Connection
+    )
     connection.executescript(
         "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-65536; PRAGMA mmap_size=4294967296;"
         "PRAGMA temp_store=MEMORY;"

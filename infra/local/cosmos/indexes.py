@@ -1,7 +1,7 @@
 """Columns, indexes and element tables, made the first time a query needs them and kept up to date by SQLite.
 
 For a target there are two generated columns, its type's rank and its value, so that SQLite's own order of them is the
-order of types and values of the service. For the elements of an array there is a table filled by triggers.
+order of types and values of the service. For the elements of an array there is a table: see :mod:`.elements`.
 """
 
 from __future__ import annotations
@@ -88,26 +88,21 @@ def extend(connection: sqlite3.Connection, statements: list[str]) -> None:
 
 
 def _element_table(name: str, table: str, array: str, member: str) -> list[str]:
-    def fill(row: str) -> str:
-        if member:
-            at = f"e.fullkey || {_quoted(member)}"
-            kind, value = f"json_type({row}body, {at})", f"json_extract({row}body, {at})"
-        else:
-            kind, value = "e.type", "e.value"
-        return (
-            f"INSERT OR IGNORE INTO {name} SELECT CASE {kind} {_RANKS} END, ifnull({value}, 0), {row}epk, {row}seq"
-            f" FROM {f'{table}, ' if not row else ''}json_each({row}body, {_quoted(array)}) AS e"
-            f" WHERE json_type({row}body, {_quoted(array)}) = 'array' AND CASE {kind} {_RANKS} END IS NOT NULL"
-        )
-
-    clear = f"DELETE FROM {name} WHERE seq = OLD.seq"
+    if member:
+        at = f"e.fullkey || {_quoted(member)}"
+        kind, value = f"json_type(body, {at})", f"json_extract(body, {at})"
+    else:
+        kind, value = "e.type", "e.value"
     return [
         f"CREATE TABLE IF NOT EXISTS {name} (t, v, epk BLOB, seq INTEGER, PRIMARY KEY (t, v, epk, seq)) WITHOUT ROWID",
-        fill(""),
+        f"INSERT OR IGNORE INTO {name} SELECT CASE {kind} {_RANKS} END, ifnull({value}, 0), epk, seq"
+        f" FROM {table}, json_each(body, {_quoted(array)}) AS e"
+        f" WHERE json_type(body, {_quoted(array)}) = 'array' AND CASE {kind} {_RANKS} END IS NOT NULL",
         f"CREATE INDEX IF NOT EXISTS {name}_seq ON {name} (seq)",
-        f"CREATE TRIGGER IF NOT EXISTS {name}_i AFTER INSERT ON {table} BEGIN {fill('NEW.')}; END",
-        f"CREATE TRIGGER IF NOT EXISTS {name}_d AFTER DELETE ON {table} BEGIN {clear}; END",
-        f"CREATE TRIGGER IF NOT EXISTS {name}_u AFTER UPDATE OF body ON {table} BEGIN {clear}; {fill('NEW.')}; END",
+        f"CREATE TRIGGER IF NOT EXISTS {name}_d AFTER DELETE ON {table}"
+        f" BEGIN DELETE FROM {name} WHERE seq = OLD.seq; END",
+        f"INSERT OR IGNORE INTO element_tables VALUES"
+        f" ({_quoted(name)}, {_quoted(table)}, {_quoted(array)}, {_quoted(member)})",
     ]
 
 

@@ -16,6 +16,8 @@ import orjson
 
 from .catalog import Container, checked_id, decode_rid, encode_rid, new_etag
 from .charge import read_charge, write_charge
+from .elements import element_tables
+from .elements import rewrite as rewrite_elements
 from .errors import PARTITION_KEY_MISMATCH, CosmosError, bad_request, not_found, precondition_failed
 from .partition import Components, document_key, effective_keys
 
@@ -180,6 +182,8 @@ def _insert(
         connection.execute(f"DELETE FROM {container.table} WHERE epk = ? AND id = ?", (epk, document["id"]))
     row = new_row(container, seq, epk, document)
     connection.execute(INSERT.format(container.table), row)
+    for table in element_tables(connection, container.table):
+        table.insert(connection, [(seq, epk, document)])
     return Answer(201, row[5], row[3], write_charge(len(row[5])))
 
 
@@ -190,6 +194,7 @@ def _overwrite(connection: sqlite3.Connection, container: Container, stored: Sto
         f"UPDATE {container.table} SET etag = ?, expires = ?, body = ? WHERE seq = ?",
         (etag, expires, text, stored.seq),
     )
+    rewrite_elements(connection, container.table, stored.seq, stored.body, document)
     return Answer(200, text, etag, write_charge(len(text)))
 
 

@@ -7,15 +7,16 @@ load(Path("data"), "castiel", "shards", documents, partition_key=["/tenantId", "
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import count, islice
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from .catalog import Container, create_container, create_database, get_container, list_databases
 from .database import connect, prepare, transact
+from .elements import element_tables
 from .errors import CosmosError
-from .items import INSERT, Row, new_row, next_seq
+from .items import INSERT, new_row, next_seq
 from .partition import document_key, effective_keys
 
 BATCH_DOCUMENTS = 10_000
@@ -52,15 +53,13 @@ def load(
 def _insert(
     connection: sqlite3.Connection, container: Container, documents: Sequence[dict[str, Any]]
 ) -> None:
-    connection.executemany(
-        INSERT.format(container.table), _rows(container, documents, next_seq(connection, container))
-    )
-
-
-def _rows(container: Container, documents: Sequence[dict[str, Any]], first: int) -> Iterator[Row]:
-    for seq, document in zip(count(first), documents, strict=False):
-        key = document_key(document, container.paths)
-        yield new_row(container, seq, effective_keys(key, hierarchical=container.hierarchical), document)
+    placed = [
+        (seq, effective_keys(document_key(d, container.paths), hierarchical=container.hierarchical), d)
+        for seq, d in enumerate(documents, next_seq(connection, container))
+    ]
+    connection.executemany(INSERT.format(container.table), (new_row(container, *each) for each in placed))
+    for table in element_tables(connection, container.table):
+        table.insert(connection, placed)
 
 
 def _container(

@@ -13,7 +13,7 @@ from castiel.domain.parked import ParkedConflict
 from castiel.domain.shards import DERIVED, Shard
 from castiel.domain.tasks import Priority, SyncTask, TaskStatus
 from castiel.errors import AlreadyExists, Conflict, NotFound
-from castiel.ports.stores import KeyHit, SaveOutcome
+from castiel.ports.stores import KeyHit, LiveReference, SaveOutcome
 from tests.support.fakes.documents import MemoryDocuments
 
 
@@ -107,12 +107,13 @@ class MemoryShards(MemoryDocuments[Shard]):
         for shard in sorted(found, key=lambda s: s.updated_at):
             yield shard
 
-    async def of_connection(
+    async def references_to(
         self, tenant_id: str, shard_type: str, connection_id: str, entity: str
-    ) -> AsyncIterator[Shard]:
+    ) -> AsyncIterator[LiveReference]:
         for shard in self._partition(tenant_id, shard_type):
-            if not shard.deleted and shard.reference(connection_id, entity) is not None:
-                yield shard
+            for found in shard.references if not shard.deleted else ():
+                if (found.connection_id, found.entity, found.deleted) == (connection_id, entity, False):
+                    yield LiveReference(found.external_id, found.pulled_at, found.pushed_at)
 
     async def count(self, tenant_id: str, shard_type: str | None = None) -> int:
         return len([s for s in self.all() if _counts(s, tenant_id, shard_type)])
