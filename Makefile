@@ -11,10 +11,10 @@ CHECK_JOBS ?= 2
 TEST_JOBS ?= 4
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run demo stack check test faults providers bench format clean clean-data
+.PHONY: help setup run demo stack check test faults providers bench configuration format clean clean-data
 
 help: ## Show this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 setup: $(READY) ## Make the virtual environment (done by the others when needed)
 
@@ -56,6 +56,9 @@ $(VENV)/.bench-ready: $(READY)
 
 bench: $(VENV)/.bench-ready ## Measure (ONLY=name for one); the last line is one JSON object
 	@exec $(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+configuration: $(READY) ## Write docs/configuration.md anew from castiel/settings.py
+	$(BIN)/python -m infra.configuration
 
 format: $(READY) ## Format and mend what can be mended
 	$(BIN)/ruff format .

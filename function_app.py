@@ -22,7 +22,7 @@ async def sync_scheduler(timer: func.TimerRequest) -> None:
     arg_name="message", queue_name="%SERVICE_BUS_QUEUE%", connection="SERVICE_BUS_CONNECTION_STRING"
 )
 async def sync_inbound_worker(message: func.ServiceBusMessage) -> None:
-    await (await castiel.services()).inbound_messages.handle(received(message))
+    await (await castiel.services()).inbound_messages.handle(received(message, "SyncInboundWorker"))
 
 
 @app.function_name("SyncOutboundWorker")
@@ -33,7 +33,8 @@ async def sync_inbound_worker(message: func.ServiceBusMessage) -> None:
     cardinality=func.Cardinality.MANY,
 )
 async def sync_outbound_worker(messages: List[func.ServiceBusMessage]) -> None:  # noqa: UP006
-    await (await castiel.services()).outbound_worker.handle([received(message) for message in messages])
+    changes = [received(message, "SyncOutboundWorker") for message in messages]
+    await (await castiel.services()).outbound_worker.handle(changes)
 
 
 @app.function_name("TokenRefresher")

@@ -15,6 +15,21 @@ NEITHER_BUS = (
     "SERVICE_BUS_CONNECTION_STRING: give it, or SERVICE_BUS_CONNECTION_STRING__fullyQualifiedNamespace"
     " (managed identity), exactly one of them"
 )
+LOCAL_ONLY = frozenset(
+    {
+        "COSMOS_KEY",
+        "SERVICE_BUS_CONNECTION_STRING",
+        "EVENT_GRID_TOPIC_KEY",
+        "KEY_VAULT_CA_FILE",
+        "KEY_VAULT_STATIC_TOKEN",
+        "CASTIEL_SANDBOX_URL",
+    }
+)
+"""In the cloud, identities take the place of the keys, and the others are refused."""
+CLOUD_ONLY = frozenset(
+    {"SERVICE_BUS_CONNECTION_STRING__fullyQualifiedNamespace", "REDIS_USE_ENTRA", "AZURE_CLIENT_ID"}
+)
+"""Managed identity: a local run has none."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 

@@ -37,6 +37,7 @@ HISTOGRAMS: Mapping[str, str] = {
     "outbound_worker_duration_ms": "One record's push",
     "token_refresh_duration_ms": "One token's refresh",
     "webhook_duration_ms": "One delivery",
+    "queue_wait_ms": "From when a message could be received to when its work began",
 }
 
 _counters = {name: _meter.create_counter(name, description=text) for name, text in COUNTERS.items()}

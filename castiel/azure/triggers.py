@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC
+from datetime import UTC, datetime
 
 import azure.functions as func
 
+from castiel import telemetry
 from castiel.domain.webhooks import WebhookRequest, WebhookResponse
 from castiel.ports.messaging import ReceivedMessage
 
 
-def received(message: func.ServiceBusMessage) -> ReceivedMessage:
-    """A Service Bus message as the trigger hands it over."""
+def received(message: func.ServiceBusMessage, function: str) -> ReceivedMessage:
+    """A Service Bus message as the trigger hands it over. Records how long it waited, for this function.
+
+    A scheduled message waits from when it was due: it is appended to the queue as if it had been sent then
+    (https://learn.microsoft.com/azure/service-bus-messaging/message-sequencing#scheduled-messages).
+    """
     properties = dict(message.application_properties or {})
     # In a batch the worker shifts the messages' own correlation ids when some have none: the property stays put.
     correlation_id = properties.get("correlationId") or message.correlation_id
     enqueued = message.enqueued_time_utc
+    # The worker hands over naive UTC.
+    if enqueued is not None and enqueued.tzinfo is None:
+        enqueued = enqueued.replace(tzinfo=UTC)
+    if enqueued is not None:
+        waited = (datetime.now(UTC) - enqueued).total_seconds() * 1000
+        telemetry.record("queue_wait_ms", max(0.0, waited), function=function)
     return ReceivedMessage(
         body=message.get_body(),
         message_id=message.message_id,
         correlation_id=str(correlation_id) if correlation_id else None,
         # The trigger counts deliveries from 1.
         delivery_count=max(0, (message.delivery_count or 1) - 1),
-        # The worker hands over naive UTC.
-        enqueued_at=enqueued.replace(tzinfo=UTC) if enqueued and enqueued.tzinfo is None else enqueued,
+        enqueued_at=enqueued,
         properties=properties,
     )
 

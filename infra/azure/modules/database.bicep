@@ -42,6 +42,8 @@ var containers = [
       '/blockingKeys/[]/?'
       '/references/[]/connectionId/?'
       '/references/[]/entity/?'
+      '/links/[]/shardId/?'
+      '/links/[]/relation/?'
       '/deleted/?'
       '/outboxSince/?'
       '/updatedAt/?'
