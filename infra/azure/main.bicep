@@ -334,6 +334,20 @@ module alerts 'modules/alerts.bicep' = {
   }
 }
 
+module workbook 'modules/workbook.bicep' = {
+  name: 'workbook'
+  scope: group
+  params: {
+    location: location
+    tags: tags
+    componentId: monitoring.outputs.componentId
+    namespaceId: messaging.outputs.id
+    accountId: database.outputs.accountId
+    cacheId: cache.outputs.id
+    vaultId: vault.outputs.id
+  }
+}
+
 output AZURE_RESOURCE_GROUP string = group.name
 output WEBHOOK_ADDRESS string = 'https://${functionApps[3].outputs.host}/webhooks'
 // What `python -m castiel` needs on the operator's machine (after `az login`).
