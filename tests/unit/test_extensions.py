@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from castiel.domain.conflicts import BUILT_IN, FieldVersions
+from castiel.domain.conflicts import BUILT_IN, UNRESOLVED, FieldVersions
 from castiel.errors import ConfigurationError
 from castiel.extensions import load_matchers, load_resolvers
 
@@ -16,6 +16,18 @@ def loudest(versions):
 
 def initials(one, other):
     return float(one[:1] == other[:1])
+
+def secretive(versions):
+    raise KeyError(versions.local)
+
+def odd(versions):
+    return {versions.local, versions.external}
+
+def pair(versions):
+    return (versions.local, versions.external)
+
+def picky(one, other):
+    return one["length"] / other["length"]
 
 NUMBER = 7
 """
@@ -51,6 +63,32 @@ def test_an_installed_function_is_found_by_its_name(site: Path) -> None:
     versions = FieldVersions("title", None, "a", "b")
     assert load_resolvers()["loudest"](versions) == "b"
     assert load_matchers()["initials"]("Ada", "Augusta") == 1.0
+
+
+@pytest.mark.parametrize("name", ["secretive", "odd"])
+def test_a_resolver_that_fails_leaves_the_field_to_a_person_and_logs_no_value(
+    site: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    install(site, f"[castiel.resolvers]\nours = our_rules:{name}\n")
+    versions = FieldVersions("title", None, "the Countess", "the Author")
+    assert load_resolvers()["ours"](versions) is UNRESOLVED
+    assert "function 'ours' of castiel.resolvers failed" in caplog.text
+    assert "Countess" not in caplog.text
+
+
+def test_what_a_resolver_returns_is_json(site: Path) -> None:
+    install(site, "[castiel.resolvers]\nours = our_rules:pair\n")
+    assert load_resolvers()["ours"](FieldVersions("title", None, "a", "b")) == ["a", "b"]
+
+
+def test_a_match_function_that_fails_finds_nothing_alike(
+    site: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    install(site, "[castiel.matchers]\nours = our_rules:picky\n")
+    compare = load_matchers()["ours"]
+    assert compare({"length": 1}, {"length": 2}) == 0.5
+    assert compare("1 m", "2 m") == 0.0
+    assert "function 'ours' of castiel.matchers failed: TypeError" in caplog.text
 
 
 @pytest.mark.parametrize(
