@@ -22,7 +22,7 @@ from castiel.services.entity_pulls import EntityPulls
 from castiel.services.group_commit import GroupCommit
 from castiel.services.grouped_queue import HOLD_OFF_SECONDS, GroupedQueue
 from castiel.services.webhooks import NewRegistration
-from tests.support.fakes.coordination import MemoryEvents
+from tests.support.fakes.coordination import MemoryEvents, YieldingClock
 from tests.support.fakes.records import MemoryTasks
 from tests.support.receiver import REGISTRATION, TENANT, Door, FaultyQueue, callout, signed
 
@@ -117,7 +117,7 @@ async def test_a_notion_registration_waits_for_its_token(door: Door) -> None:
 
 
 def record(number: int, status: int, *, age: timedelta = timedelta(0), **fields: object) -> WebhookAudit:
-    now = Door().clock.now() - age
+    now = YieldingClock().now() - age
     return WebhookAudit.model_validate(
         {
             "id": f"a-{number}",
@@ -159,7 +159,7 @@ def test_health_is_judged_from_the_deliveries(
         scheme="salesforce",
         secret_names=["hook-secret"],
     )
-    found = assess(registration, records, Door().clock.now())
+    found = assess(registration, records, YieldingClock().now())
     assert found.health is health
     assert (word is None) == (found.recommendations == [])
     assert word is None or any(word in text for text in found.recommendations)
@@ -219,7 +219,7 @@ MESSAGE = SyncMessage(
     connection_id="conn-1",
     sync_mode=SyncMode.PULL,
     correlation_id="wh-1",
-    enqueued_at=Door().clock.now(),
+    enqueued_at=YieldingClock().now(),
     entity="Contact",
 )
 
