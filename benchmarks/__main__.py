@@ -13,6 +13,7 @@ from rich.table import Table
 
 BENCHMARKS = {
     "signatures": "benchmarks.bench_signatures",
+    "receiver": "benchmarks.bench_receiver",
     "limiter": "benchmarks.bench_limiter",
     "dedupe": "benchmarks.bench_dedupe",
     "token_refresh": "benchmarks.bench_token_refresh",
