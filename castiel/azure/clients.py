@@ -153,4 +153,9 @@ def _event_grid(settings: Settings, identity: Any) -> EventGridPublisherClient |
         return None
     key = settings.event_grid_topic_key
     credential = AzureKeyCredential(key.get_secret_value()) if key else identity
-    return EventGridPublisherClient(settings.event_grid_topic_endpoint, credential, retry_total=1)
+    return EventGridPublisherClient(
+        settings.event_grid_topic_endpoint,
+        credential,
+        retry_total=1,
+        transport=cosmos_client.http_transport(),
+    )

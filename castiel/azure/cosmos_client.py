@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
+from urllib.request import getproxies_environment
 
 from azure.core import MatchConditions
 from azure.core.exceptions import AzureError, ServiceRequestError, ServiceResponseError
+from azure.core.pipeline.transport import AioHttpTransport
 from azure.cosmos.aio import ContainerProxy, CosmosClient
 
 from castiel.domain.model import Document
@@ -219,4 +221,13 @@ def build_client(endpoint: str, credential: Any) -> CosmosClient:
         connection_timeout=5,
         read_timeout=30,
         enable_endpoint_discovery=True,
+        transport=http_transport(),
     )
+
+
+def http_transport(**options: Any) -> AioHttpTransport:
+    """HTTP for an SDK client that reads no ``.netrc``; a proxy named by the environment is still used.
+
+    The default looks for that file before each request, in a thread: ``trust_env`` of aiohttp's ClientSession.
+    """
+    return AioHttpTransport(use_env_settings=bool(getproxies_environment()), **options)

@@ -314,9 +314,15 @@ class CosmosWebhookAudit:
         async for audit in self._audit.query("SELECT * FROM c WHERE c.pending = true"):
             yield audit
 
-    async def of_registration(self, registration_id: str, since: datetime) -> AsyncIterator[WebhookAudit]:
-        sql = "SELECT * FROM c WHERE c.receivedAt >= @since ORDER BY c.receivedAt DESC"
-        async for audit in self._audit.query(sql, {"since": _second(since)}, partition=[registration_id]):
+    async def of_registration(
+        self, registration_id: str, since: datetime, until: datetime | None = None
+    ) -> AsyncIterator[WebhookAudit]:
+        parameters = {"since": _second(since)}
+        before = ""
+        if until is not None:
+            before, parameters["until"] = "AND c.receivedAt < @until ", _second(until)
+        sql = f"SELECT * FROM c WHERE c.receivedAt >= @since {before}ORDER BY c.receivedAt DESC"
+        async for audit in self._audit.query(sql, parameters, partition=[registration_id]):
             yield audit
 
 

@@ -228,8 +228,10 @@ class WebhookAuditStore(Protocol):
     def with_pending_messages(self) -> AsyncIterator[WebhookAudit]:
         """Deliveries whose messages could not be queued yet; streamed."""
 
-    def of_registration(self, registration_id: str, since: datetime) -> AsyncIterator[WebhookAudit]:
-        """A registration's deliveries since a moment, newest first; streamed."""
+    def of_registration(
+        self, registration_id: str, since: datetime, until: datetime | None = None
+    ) -> AsyncIterator[WebhookAudit]:
+        """A registration's deliveries since a moment (and before another one), newest first; streamed. To the second."""
 
 
 class RefreshAuditStore(Protocol):

@@ -9,12 +9,15 @@ from typing import Generic, TypeVar
 
 from castiel.errors import CastielError
 
+GATHERING_TURNS = 4
+"""Turns of the event loop that a group is left open for those who are a step away from joining: microseconds."""
+
 T = TypeVar("T")
 _Waiting = tuple[T, "asyncio.Future[None]"]
 
 
 class GroupCommit(Generic[T]):
-    """Writes items in groups. Nobody waits for a group to fill: alone, an item is written at once.
+    """Writes items in groups. Nobody waits for a group to fill: alone, an item is written almost at once.
 
     A group that is refused for good is written item by item, so that one bad item fails alone; what may pass
     later fails for the whole group.
@@ -44,6 +47,8 @@ class GroupCommit(Generic[T]):
     async def _run(self) -> None:
         try:
             while self._waiting:
+                for _ in range(GATHERING_TURNS):
+                    await asyncio.sleep(0)
                 group = [self._waiting.popleft() for _ in range(min(self._max_items, len(self._waiting)))]
                 # Whoever gave up waiting wants nothing written any more.
                 await self._commit([entry for entry in group if not entry[1].done()])

@@ -120,6 +120,59 @@ async def test_without_redis_the_audit_judges_across_midnight(door: Door) -> Non
     assert len(door.outbound.sent) == 1
 
 
+async def test_a_redis_that_came_back_empty_is_not_trusted_for_a_day(door: Door) -> None:
+    await door.plant()
+    await door.salesforce("d-1")
+    door.outbound.sent.clear()
+    door.marks.values.clear()
+    door.clock.advance(3_600)
+    assert (await door.salesforce("d-1")).status == 200
+    assert door.outbound.sent == [], "the audit knows it"
+    await door.salesforce("d-2")
+    assert len(door.outbound.sent) == 1
+
+
+async def test_marks_that_were_missed_while_redis_was_gone_are_looked_for_in_the_audit(door: Door) -> None:
+    await door.plant()
+    await door.salesforce("before")
+    door.clock.advance(90_000)
+    door.marks.down = True
+    await door.salesforce("d-1")
+    door.marks.down = False
+    door.clock.advance(10)
+    await door.salesforce("d-2")
+    door.outbound.sent.clear()
+    door.start()
+    assert {(await door.salesforce(name)).status for name in ("d-1", "d-2")} == {200}
+    assert door.outbound.sent == []
+
+
+async def test_once_the_marks_are_complete_the_audit_is_not_asked(door: Door) -> None:
+    await door.plant()
+    asked: list[str] = []
+    find, listing = door.audit.find, door.audit.of_registration
+
+    async def counted(registration_id: str, received_on: str, audit_id: str) -> Any:
+        asked.append("find")
+        return await find(registration_id, received_on, audit_id)
+
+    def listed(*arguments: Any) -> Any:
+        asked.append("list")
+        return listing(*arguments)
+
+    door.audit.find, door.audit.of_registration = counted, listed  # type: ignore[method-assign]
+    for number in range(3):
+        await door.salesforce(f"new-{number}")
+    assert asked == ["list"], "nothing came before the marks begin"
+    door.marks.values.clear()
+    door.clock.advance(60)
+    await door.salesforce("after-a-loss")
+    assert asked == ["list", "list", "find", "find"], "today's record, or yesterday's"
+    door.clock.advance(86_401)
+    await door.salesforce("a-day-later")
+    assert len(asked) == 4
+
+
 async def test_what_arrives_together_is_one_batch(door: Door) -> None:
     await door.plant()
     answers = await asyncio.gather(*(door.salesforce(f"d-{n}") for n in range(64)))

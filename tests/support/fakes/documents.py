@@ -193,8 +193,18 @@ class MemoryWebhookAudit(MemoryDocuments[WebhookAudit]):
             if audit.pending:
                 yield audit
 
-    async def of_registration(self, registration_id: str, since: datetime) -> AsyncIterator[WebhookAudit]:
-        found = [a for a in self.all() if a.registration_id == registration_id and a.received_at >= since]
+    async def of_registration(
+        self, registration_id: str, since: datetime, until: datetime | None = None
+    ) -> AsyncIterator[WebhookAudit]:
+        if self.down:
+            raise StoreUnavailable
+        found = [
+            a
+            for a in self.all()
+            if a.registration_id == registration_id
+            and a.received_at >= since
+            and (until is None or a.received_at < until)
+        ]
         for audit in sorted(found, key=lambda a: a.received_at, reverse=True):
             yield audit
 
