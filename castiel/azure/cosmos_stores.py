@@ -317,11 +317,8 @@ class CosmosWebhookAudit:
     async def of_registration(
         self, registration_id: str, since: datetime, until: datetime | None = None
     ) -> AsyncIterator[WebhookAudit]:
-        parameters = {"since": _second(since)}
-        before = ""
-        if until is not None:
-            before, parameters["until"] = "AND c.receivedAt < @until ", _second(until)
-        sql = f"SELECT * FROM c WHERE c.receivedAt >= @since {before}ORDER BY c.receivedAt DESC"
+        sql = "SELECT * FROM c WHERE c.receivedAt >= @since AND c.receivedAt < @until ORDER BY c.receivedAt DESC"
+        parameters = {"since": _second(since), "until": _second(until) if until else "9999"}
         async for audit in self._audit.query(sql, parameters, partition=[registration_id]):
             yield audit
 
