@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from opentelemetry import metrics
+from opentelemetry import metrics, trace
 
+logger = logging.getLogger(__name__)
 _meter = metrics.get_meter("castiel")
 
 COUNTERS: Mapping[str, str] = {
@@ -54,6 +56,19 @@ def count(name: str, amount: int = 1, **attributes: str | int | bool) -> None:
 def record(name: str, milliseconds: float, **attributes: str | int | bool) -> None:
     """Record a duration in one of :data:`HISTOGRAMS`."""
     _histograms[name].record(milliseconds, attributes)
+
+
+async def flush(seconds: float = 5.0) -> None:
+    """Have what was recorded sent now: after a timer's run the platform may take the instance away at any moment."""
+    for provider in (metrics.get_meter_provider(), trace.get_tracer_provider()):
+        # Only an SDK's provider has something to send; the API's own has not.
+        send = getattr(provider, "force_flush", None)
+        if send is None:
+            continue
+        try:
+            await asyncio.to_thread(send, int(seconds * 1000))
+        except Exception as error:  # noqa: BLE001 - a run that did its work has not failed because nobody could be told
+            logger.warning("telemetry not sent: %s", type(error).__name__)
 
 
 _context: ContextVar[dict[str, Any] | None] = ContextVar("castiel_log_context", default=None)

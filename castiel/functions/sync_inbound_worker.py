@@ -247,8 +247,8 @@ class SyncInboundWorker:
         result = self._result(received, task, error)
         await self._results.put(result)
         await self._tasks.finish(task, result.id, error, received.attempt)
-        outcome = "failure" if error else "success"
-        telemetry.count(f"inbound_worker_{outcome}", integration=task.integration_id)
+        outcome = "inbound_worker_failure" if error else "inbound_worker_success"
+        telemetry.count(outcome, integration=task.integration_id)
         telemetry.record("inbound_worker_duration_ms", result.duration, integration=task.integration_id)
         log = logger.error if error else logger.info
         log(

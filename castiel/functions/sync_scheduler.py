@@ -89,6 +89,7 @@ class SyncScheduler:
                     "repaired": run.repaired,
                 },
             )
+        await telemetry.flush()
         if failures:
             raise failures[0]
         return run

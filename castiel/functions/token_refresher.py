@@ -120,7 +120,9 @@ class TokenRefresher:
             if message.number == 0:
                 await self._rotation.run()
             await self._continue(run)
-            return await self._write_audit(run)
+            audit = await self._write_audit(run)
+        await telemetry.flush()
+        return audit
 
     # What is due ---------------------------------------------------------------------------------------
 
