@@ -11,7 +11,7 @@ CHECK_JOBS ?= 2
 TEST_JOBS ?= 4
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run demo stack check test faults providers bench configuration queries format clean clean-data
+.PHONY: help setup run demo stack check test faults providers bench docs configuration queries format clean clean-data
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -64,6 +64,10 @@ queries: $(READY) ## Parse the alerts' and the Workbook's queries as Azure does 
 	@npm install --silent --no-save --no-package-lock --prefix $(VENV)/kusto @kusto/language-service-next@12.4.1
 	@$(BIN)/python -m infra.queries > $(VENV)/kusto/queries.json
 	node tools/check_queries.cjs $(VENV)/kusto/node_modules/@kusto/language-service-next $(VENV)/kusto/queries.json
+
+docs: $(READY) ## Write the parts of the documents that are made from the code
+	$(BIN)/python tools/write_docs.py
+	$(BIN)/python -m infra.configuration
 
 format: $(READY) ## Format and mend what can be mended
 	$(BIN)/ruff format .

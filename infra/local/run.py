@@ -32,6 +32,9 @@ def _parser() -> argparse.ArgumentParser:
         "--ports", choices=["default", "auto"], default="default", help="of the stack's servers"
     )
     parser.add_argument("--data", type=Path, default=CHECKOUT / ".local", metavar="DIR")
+    parser.add_argument(
+        "--settings", type=Path, default=CHECKOUT / "local.settings.json", help="the file to write them to"
+    )
     parser.add_argument("--memory", action="store_true", help="keep nothing")
     parser.add_argument("--once", action="store_true", help="end after the first sync result")
     parser.add_argument("--log", action="store_true", help="show the host's and the app's log")
@@ -50,6 +53,7 @@ async def _run(options: argparse.Namespace, console: Console) -> None:
         data=None if options.memory else options.data,
         ports=DEFAULT_PORTS if options.ports == "default" else None,
         host_port=options.port,
+        settings_file=options.settings,
         verbose=options.verbose,
         show_log=options.log or options.traces,
         prefer_func=True,
@@ -90,10 +94,14 @@ def _tell_webhook(running: Session, console: Console) -> None:
         f"\nServing on [bold]http://localhost:{running.host.port}[/] until Ctrl-C. Send a signed webhook:\n"
     )
     console.print(
-        f"  .venv/bin/python -m infra.local.send_webhook --settings {running.settings_file.name}"
+        f"  .venv/bin/python -m infra.local.send_webhook --settings {_short(running.settings_file)}"
         f" --port {running.host.port}\n",
         soft_wrap=True,
     )
+
+
+def _short(file: Path) -> Path:
+    return file.relative_to(CHECKOUT) if file.is_relative_to(CHECKOUT) else file
 
 
 def main(arguments: list[str] | None = None) -> int:
