@@ -11,7 +11,7 @@ from castiel.adapters.base import Adapter, PushOutcome, PushRecord
 from castiel.domain.connections import Connection, EntitySync
 from castiel.domain.conversion import ConversionSchema, to_external, to_shard
 from castiel.domain.messages import Operation, OutboundMessage
-from castiel.domain.pushing import PushPlan, compare, plan_after_deletion, plan_push
+from castiel.domain.pushing import PushPlan, compare, plan_after_deletion, plan_create, plan_push
 from castiel.errors import (
     CastielError,
     ConfigurationError,
@@ -115,6 +115,13 @@ class PushService:
     async def _push_held(
         self, work: _Push, messages: Sequence[OutboundMessage], held: Mapping[str, Lease]
     ) -> None:
+        plans = await self._plans(work, messages)
+        plans = await self._complete_updates(work, plans)
+        plans = await self._complete_deletions(work, plans, messages, held)
+        for operation in (Operation.CREATE, Operation.UPDATE, Operation.DELETE):
+            await self._carry_out(work, [plan for plan in plans if plan.operation is operation], held)
+
+    async def _plans(self, work: _Push, messages: Sequence[OutboundMessage]) -> list[PushPlan]:
         found = await self._shards.get_many(work.connection.tenant_id, [m.entity_id for m in messages])
         shards = {shard.id: shard for shard in found}
         plans: list[PushPlan] = []
@@ -125,9 +132,32 @@ class PushService:
                 work.outcomes[message.entity_id] = Pushed(message.operation, message.external_id, gone)
             else:
                 plans.append(plan_push(shard, work.connection.id, work.entity.entity, work.schema))
-        plans = await self._complete_updates(work, plans)
-        for operation in (Operation.CREATE, Operation.UPDATE, Operation.DELETE):
-            await self._carry_out(work, [plan for plan in plans if plan.operation is operation], held)
+        return plans
+
+    async def _complete_deletions(
+        self,
+        work: _Push,
+        plans: Sequence[PushPlan],
+        messages: Sequence[OutboundMessage],
+        held: Mapping[str, Lease],
+    ) -> list[PushPlan]:
+        """Deletions of what an unfinished create may have made: the create is finished first, so that its record is known.
+
+        Left alone, the record would come back by the next pull as somebody else's new one.
+        """
+        unknown = {
+            _create_key(work, plan): plan
+            for plan in plans
+            if plan.operation is Operation.DELETE and plan.reference is None
+        }
+        begun = await self._marks.get_many(list(unknown)) if unknown else {}
+        if not begun:
+            return list(plans)
+        unfinished = {unknown[key].shard.id for key in begun}
+        await self._carry_out(work, [plan_create(unknown[key].shard, work.schema) for key in begun], held)
+        made = {shard_id for shard_id in unfinished if work.outcomes[shard_id].error is None}
+        again = await self._plans(work, [message for message in messages if message.entity_id in made])
+        return [plan for plan in plans if plan.shard.id not in unfinished] + again
 
     async def _complete_updates(self, work: _Push, plans: Sequence[PushPlan]) -> list[PushPlan]:
         """Compare updates with what is outside now, in one call: the local side wins, and that it had to is kept."""
