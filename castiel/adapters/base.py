@@ -30,7 +30,8 @@ Cursor = dict[str, Any]
 class ExternalRecord:
     """A record as the provider gave it. A deleted one may have no ``fields``.
 
-    ``own_write``: the provider marks the last change as made by Castiel.
+    ``own_write``: the provider marks the last change as made by Castiel. ``made_from``: the key of the push that made
+    the record, where it carries one; a person's copy of the record carries it too.
     """
 
     entity: str
@@ -40,6 +41,7 @@ class ExternalRecord:
     deleted: bool = False
     version: str | None = None
     own_write: bool = False
+    made_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

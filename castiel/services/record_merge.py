@@ -68,7 +68,10 @@ class RecordMerge:
         draft.records.append(record)
         shard = draft.shard
         reference = context.reference(shard, record.external_id)
-        if reference is None or is_stale(reference, record):
+        if reference is None:
+            self._claim(context, draft, record, fields)
+            return
+        if is_stale(reference, record):
             return
         outcome = self._merged(context.policy, shard, reference, record, fields)
         if shard.deleted or reference.deleted:
@@ -95,6 +98,30 @@ class RecordMerge:
         reference = _new_reference(context, record)
         draft.shard.kind = ShardKind.PRIMARY
         outcome = self._merged(policy, draft.shard, reference, record, fields)
+        self._apply(context, draft, reference, record, outcome)
+
+    def _claim(
+        self, context: PullContext, draft: Draft, record: ExternalRecord, fields: Mapping[str, Any]
+    ) -> None:
+        """A record that a push made from this shard, before the push could say so (a crash, an answer that was lost).
+
+        It began as a copy of the shard, so that the newer value of a field is the one that was changed since. If the
+        shard was deleted meanwhile, the record goes too.
+        """
+        shard = draft.shard
+        if shard.reference(context.connection.id, context.entity.entity) is not None:
+            return
+        reference = _new_reference(context, record)
+        if shard.deleted:
+            reference.base = {name: shard.fields.get(name) for name in fields}
+            if not outlives(shard, reference, fields, fed_fields(context.schema), record.modified_at):
+                self._stamp(context, reference, record)
+                shard.put_reference(reference)
+                self._outbox.announce(shard, context.itself, Operation.DELETE, [], context.execution_id)
+                draft.changed = True
+                return
+        newest = ConflictPolicy(strategy=ConflictStrategy.NEWEST_WINS)
+        outcome = self._merged(newest, shard, reference, record, fields)
         self._apply(context, draft, reference, record, outcome)
 
     def delete(self, context: PullContext, draft: Draft, record: ExternalRecord) -> None:

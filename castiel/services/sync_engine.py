@@ -203,7 +203,21 @@ class BidirectionalSyncEngine:
         found = await self._shards.by_references(
             context.connection.tenant_id, context.entity.shard_type, keys.keys()
         )
-        return {keys[key]: shard for shard in found for key in shard.reference_keys if key in keys}
+        existing = {keys[key]: shard for shard in found for key in shard.reference_keys if key in keys}
+        return existing | await self._ours(context, [r for r in records if r.external_id not in existing])
+
+    async def _ours(self, context: PullContext, records: Sequence[ExternalRecord]) -> dict[str, Shard]:
+        """Records that a push made which has not told yet, and their shards. A copy of one is a record of its own."""
+        made = {r.made_from: r.external_id for r in reversed(records) if r.made_from and not r.deleted}
+        if not made:
+            return {}
+        shards = await self._shards.get_many(context.connection.tenant_id, made.keys())
+        return {
+            made[shard.id]: shard
+            for shard in shards
+            if shard.shard_type == context.entity.shard_type
+            and shard.reference(context.connection.id, context.entity.entity) is None
+        }
 
     def _merge_known(self, batch: _Batch, record: ExternalRecord, shard: Shard | None) -> bool:
         """Merge a record into the shard that refers to it. Returns ``False`` for one that is new."""

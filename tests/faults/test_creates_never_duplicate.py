@@ -38,6 +38,8 @@ class Creation:
     seed: Mapping[str, int]
     write_call: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    keyless: bool = False
+    """Its records carry no key: their id or name is chosen by us, or unique."""
 
     @property
     def sample(self) -> SampleProvider:
@@ -74,7 +76,9 @@ def _titled(word: str) -> Mapping[str, Any]:
 CREATIONS = (
     Creation("salesforce", "Contact", "contact", _person, {"Contact": 5}, "composite/sobjects"),
     Creation("github", "Issue", "issue", _titled, {"Repository": 2, "Issue": 5}, "/issues"),
-    Creation("google", "Event", "event", _meeting, {"Event": 5, "Contact": 5}, "(events|batch)"),
+    Creation(
+        "google", "Event", "event", _meeting, {"Event": 5, "Contact": 5}, "(events|batch)", keyless=True
+    ),
     Creation("google", "Contact", "contact", _person, {"Event": 5, "Contact": 5}, "batchCreateContacts"),
     Creation("notion", "Page", "page", _titled, {"Page": 5}, "/v1/pages"),
     Creation(
@@ -84,6 +88,7 @@ CREATIONS = (
         lambda word: {"name": word.lower()},
         {"User": 3, "Channel": 3, "Message": 5},
         r"conversations\.create",
+        keyless=True,
     ),
     Creation(
         "slack",
@@ -142,6 +147,14 @@ class Scene:
         stored = await self.stack.services.stores.shards.get(shard.tenant_id, shard.id)
         [reference] = stored.references
         assert await self.control.record(self.creation.entity, reference.external_id)
+        assert await self.key_of(reference.external_id) == (None if self.creation.keyless else shard.id)
+
+    async def key_of(self, external_id: str) -> str | None:
+        """What the record, read through the adapter, says it was made from."""
+        sample, services = self.creation.sample, self.stack.services
+        connection = await services.stores.connections.get(sample.tenant, sample.connection_id)
+        found = await services.integrations.adapter(connection).get(self.creation.entity, [external_id])
+        return found[external_id].made_from
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -245,6 +258,21 @@ async def test_an_answer_that_is_lost(scene: Scene) -> None:
     assert await scene.made() == 1
     await scene.settle(shard)
     await scene.expect_one(shard)
+
+
+async def test_an_answer_that_is_lost_of_what_is_deleted_before_it_is_tried_again(scene: Scene) -> None:
+    shard, message = await scene.announced("Doomed")
+    lost = await scene.control.fault("drop_after", path=scene.creation.write_call, times=1)
+    await scene.handle(message)
+    assert await scene.hit(lost)
+    assert await scene.made() == 1
+    await scene.stack.services.local_changes.delete(shard.tenant_id, shard.id, correlation_id="test-doomed")
+    [deletion] = await scene.stack.take(QUEUE)
+    await scene.handle(deletion)
+    # The create's own copy, where the HTTP layer could not repeat the call by itself.
+    for copy in await scene.stack.take(QUEUE, 1, wait=3):
+        await scene.handle(copy)
+    assert await scene.made() == 0
 
 
 async def test_a_timeout_whose_request_arrives_after_we_gave_it_up(scene: Scene) -> None:

@@ -27,6 +27,12 @@ def has_key(body: object, key: str) -> bool:
     return isinstance(body, str) and key in _MARK.findall(body)
 
 
+def key_of(body: object) -> str | None:
+    """The shard a body names."""
+    found = _MARK.findall(body) if isinstance(body, str) else []
+    return next((key for key in found if key != _DELETED), None)
+
+
 def is_deleted(body: object) -> bool:
     """Whether a body says that its record was deleted here."""
     return has_key(body, _DELETED)

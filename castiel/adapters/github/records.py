@@ -6,7 +6,7 @@ from typing import Any
 
 from castiel.adapters.base import ExternalRecord
 from castiel.adapters.github.ids import ItemId
-from castiel.adapters.github.marker import is_deleted, without_marks
+from castiel.adapters.github.marker import is_deleted, key_of, without_marks
 from castiel.adapters.github.moments import parse_moment
 from castiel.errors import MalformedResponse
 
@@ -28,6 +28,7 @@ def item_record(entity: str, repository: int, raw: dict[str, Any]) -> ExternalRe
         modified_at=parse_moment(updated_at),
         deleted=raw.get("state") == "closed" and is_deleted(raw.get("body")),
         version=str(updated_at),
+        made_from=key_of(raw.get("body")),
     )
 
 

@@ -125,6 +125,7 @@ def record_of(person: Mapping[str, Any], name: str | None = None) -> ExternalRec
         modified_at=modified_at(person),
         deleted=deleted,
         version=version_of(person),
+        made_from=marker_of(person),
     )
 
 

@@ -22,7 +22,7 @@ from castiel.adapters.notion.cursor import Position
 from castiel.adapters.notion.dialect import members
 from castiel.adapters.notion.moments import moment_text, parse_moment
 from castiel.adapters.notion.records import complete, data_source_of, is_trashed, page_path, record_of
-from castiel.adapters.notion.settings import data_source_ids, full_pass_every
+from castiel.adapters.notion.settings import data_source_ids, full_pass_every, marker_property
 from castiel.adapters.notion.values import Json
 from castiel.domain.connections import Connection
 from castiel.domain.hashing import content_hash
@@ -120,7 +120,7 @@ class Reader:
         return replace(position, started=now, full=position.full or due)
 
     async def _record(self, page: Json) -> ExternalRecord:
-        return record_of(await complete(self._api, page))
+        return record_of(await complete(self._api, page), marker_property(self._connection))
 
 
 class _Seam:

@@ -32,18 +32,21 @@ def data_source_of(page: Mapping[str, Any]) -> str | None:
     return canonical_id(parent.get("data_source_id")) if isinstance(parent, dict) else None
 
 
-def record_of(page: Json) -> ExternalRecord:
-    """The page as a record. Raises :class:`MalformedResponse`.
+def record_of(page: Json, marker: str) -> ExternalRecord:
+    """The page as a record; the property ``marker`` holds our own key. Raises :class:`MalformedResponse`.
 
     ``own_write`` stays unset: ``last_edited_by`` names the last writer of several within one rounded minute, so
     that a person's edit just before ours would pass for ours.
     """
+    fields = plain_fields(page)
+    key = fields.get(marker)
     return ExternalRecord(
         entity=ENTITY,
         external_id=page_id(page),
-        fields=plain_fields(page),
+        fields=fields,
         modified_at=parse_moment(page.get("last_edited_time")),
         deleted=is_trashed(page),
+        made_from=key if isinstance(key, str) and key else None,
     )
 
 

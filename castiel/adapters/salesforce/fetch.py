@@ -22,6 +22,7 @@ from castiel.adapters.salesforce.settings import (
     api_path,
     chosen_fields,
     entity_name,
+    external_id_field,
     number,
     page_size,
 )
@@ -63,7 +64,8 @@ class Reader:
                 link, restarts = None, restarts + 1
                 progress = await self._requeried(entity, progress)
                 continue
-            records = [external_record(entity, row) for row in answer["records"]]
+            key = external_id_field(self._connection)
+            records = [external_record(entity, row, key) for row in answer["records"]]
             before, progress = progress, progress.after(records)
             restarts = restarts if progress.position == before.position else 0
             link = answer.get("nextRecordsUrl")
@@ -105,7 +107,7 @@ class Reader:
             if not isinstance(rows, list) or len(rows) != len(ids):
                 raise MalformedResponse("another number of records than was asked for")
             found |= {
-                external_id: external_record(entity, row)
+                external_id: external_record(entity, row, external_id_field(self._connection))
                 for external_id, row in zip(ids, rows, strict=True)
                 if row is not None
             }

@@ -9,8 +9,8 @@ from castiel.adapters.salesforce.moments import parse_moment
 from castiel.errors import MalformedResponse
 
 
-def external_record(entity: str, row: Any) -> ExternalRecord:
-    """One row of a query or of a collection. Raises :class:`MalformedResponse`."""
+def external_record(entity: str, row: Any, key_field: str) -> ExternalRecord:
+    """One row of a query or of a collection; ``key_field`` holds our own key. Raises :class:`MalformedResponse`."""
     if not isinstance(row, dict) or not isinstance(row.get("Id"), str):
         raise MalformedResponse("a record without an Id")
     stamp = row.get("SystemModstamp")
@@ -23,4 +23,5 @@ def external_record(entity: str, row: Any) -> ExternalRecord:
         modified_at=parse_moment(stamp),
         deleted=row.get("IsDeleted") is True,
         version=stamp,
+        made_from=row.get(key_field) or None,
     )

@@ -79,6 +79,7 @@ def message_record(connection: Connection, channel: str, message: Mapping[str, A
         deleted=message.get("subtype") == "tombstone",
         version=str(changed or ts),
         own_write=is_own(connection.settings, message),
+        made_from=marked_key(message),
     )
 
 
