@@ -265,9 +265,11 @@ def build(
         database.shards,
         outbox,
         database.results,
+        schemas,
         leases,
         clock,
         lease_seconds=settings.sync_lease_seconds,
+        time_budget_seconds=settings.sync_time_budget_seconds,
     )
     refetch = RefetchService(database.connections, integrations, engine)
     return Services(
@@ -314,6 +316,7 @@ def build(
             events,
             clock,
             entity_pulls=EntityPulls(database.tasks, database.connections, clock),
+            push_tasks=push_tasks,
             lease_seconds=settings.sync_lease_seconds,
             time_budget_seconds=settings.sync_time_budget_seconds,
         ),

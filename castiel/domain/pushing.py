@@ -57,6 +57,18 @@ def plan_create(shard: Shard, schema: ConversionSchema) -> PushPlan:
     return PushPlan(shard, Operation.CREATE, None, values)
 
 
+def untold(shard: Shard, reference: ExternalReference, schema: ConversionSchema) -> list[str]:
+    """The fields whose value here is not what both sides last agreed on, without those that wait for a person.
+
+    While there is none, nothing goes out and no conflict is possible, whatever changed outside.
+    """
+    return [
+        name
+        for name in sorted(fed_fields(schema) - reference.parked.keys())
+        if not same(shard.fields.get(name), reference.base.get(name))
+    ]
+
+
 def plan_after_deletion(
     plan: PushPlan, reference: ExternalReference, deleted_at: datetime | None, schema: ConversionSchema
 ) -> PushPlan:
@@ -65,9 +77,7 @@ def plan_after_deletion(
     A deletion that is newer than all there is to push stands; it will be seen, and then take the shard with it.
     """
     shard = plan.shard
-    waiting = [
-        name for name in fed_fields(schema) if not same(shard.fields.get(name), reference.base.get(name))
-    ]
+    waiting = untold(shard, reference, schema)
     if waiting and (deleted_at is None or changed_after(shard, waiting, deleted_at)):
         return plan_create(shard, schema)
     return plan

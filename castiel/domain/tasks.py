@@ -101,6 +101,7 @@ class Progress(Model):
     conflicts_resolved: int = 0
     shards_written: int = 0
     pages: int = 0
+    records_announced: int = 0
     entities_done: list[str] = Field(default_factory=list)
     errors: list[RecordError] = Field(default_factory=list)
     request_charge: float = 0.0

@@ -12,7 +12,7 @@ from castiel.domain.connections import Connection, EntitySync
 from castiel.domain.messages import SyncMessage, parse_inbound
 from castiel.domain.results import SyncResult, SyncStatus
 from castiel.domain.retry import RetryIn
-from castiel.domain.tasks import EntityCheckpoint, Progress, SyncTask
+from castiel.domain.tasks import EntityCheckpoint, Progress, SyncMode, SyncTask
 from castiel.errors import (
     CastielError,
     ConnectionPaused,
@@ -32,15 +32,13 @@ from castiel.services.drafts import PullContext
 from castiel.services.entity_pulls import EntityPulls
 from castiel.services.integrations import Integrations
 from castiel.services.prefetch import prefetch
+from castiel.services.push_task import PushTaskService
 from castiel.services.retries import Retries, message_json
 from castiel.services.sync_engine import BidirectionalSyncEngine
 from castiel.services.sync_tasks import SyncTaskService, connection_lease
+from castiel.services.time_budget import TimeBudgetSpent
 
 logger = logging.getLogger(__name__)
-
-
-class TimeBudgetSpent(Exception):
-    """The run has worked long enough for one invocation."""
 
 
 @dataclass
@@ -73,6 +71,7 @@ class SyncInboundWorker:
         clock: Clock,
         *,
         entity_pulls: EntityPulls,
+        push_tasks: PushTaskService,
         lease_seconds: float,
         time_budget_seconds: float,
     ) -> None:
@@ -88,6 +87,7 @@ class SyncInboundWorker:
         self._events = events
         self._clock = clock
         self._entity_pulls = entity_pulls
+        self._push_tasks = push_tasks
         self._lease_seconds = lease_seconds
         self._budget = time_budget_seconds
 
@@ -166,6 +166,10 @@ class SyncInboundWorker:
                 continue
             deletions = await self._pull_entity(run, adapter, entity)
             run.task = await self._tasks.entity_done(run.task, entity.entity, deletions)
+        if run.task.sync_mode is SyncMode.BIDIRECTIONAL:
+            run.task = await self._push_tasks.announce_changed(
+                run.task, run.connection, run.message.correlation_id, run.lease, run.deadline
+            )
 
     async def _pull_entity(self, run: _Run, adapter: Adapter, entity: EntitySync) -> Progress:
         """All pages that are left, then what a full pass did not see. Returns what that came to."""
@@ -302,6 +306,7 @@ class SyncInboundWorker:
                 "shardsWritten": progress.shards_written,
                 "requestCharge": round(progress.request_charge, 2),
                 **({"deletions": progress.deletions} if progress.deletions else {}),
+                **({"announced": progress.records_announced} if progress.records_announced else {}),
             },
             error_code=error.code if error else None,
             error_message=str(error) if error else None,

@@ -23,6 +23,7 @@ from castiel.services.push import Pushed, PushService
 from castiel.services.push_task import PushTaskService
 from castiel.services.refetch import RefetchService
 from castiel.services.retries import Retries, message_json
+from castiel.services.time_budget import TimeBudgetSpent
 
 logger = logging.getLogger(__name__)
 
@@ -141,6 +142,12 @@ class SyncOutboundWorker:
         ):
             try:
                 await self._push_tasks.run(message)
+            except TimeBudgetSpent:
+                batch.copies.append(
+                    self._retries.delayed(
+                        self._queue, received, delay=0.0, attempt=received.attempt, reason="time_budget"
+                    )
+                )
             except CastielError as error:
                 if not self._try_again(received, error, batch):
                     await self._push_tasks.give_up(message, received, error)

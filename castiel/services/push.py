@@ -11,7 +11,7 @@ from castiel.adapters.base import Adapter, PushOutcome, PushRecord
 from castiel.domain.connections import Connection, EntitySync
 from castiel.domain.conversion import ConversionSchema, to_external, to_shard
 from castiel.domain.messages import Operation, OutboundMessage
-from castiel.domain.pushing import PushPlan, compare, plan_after_deletion, plan_create, plan_push
+from castiel.domain.pushing import PushPlan, compare, plan_after_deletion, plan_create, plan_push, untold
 from castiel.errors import (
     CastielError,
     ConfigurationError,
@@ -68,7 +68,7 @@ class PushService:
         marks: Marks,
         recorder: PushRecorder,
         *,
-        lease_seconds: float = 30.0,
+        lease_seconds: float,
     ) -> None:
         """``lease_seconds``: how long a shard stays ours after a crash, or when Redis can't be told that we are done."""
         self._connections = connections
@@ -87,7 +87,7 @@ class PushService:
         """
         outcomes: dict[str, Pushed] = {}
         try:
-            work = await self._prepare(messages[0], tries)
+            work = await self._prepare(messages, tries)
             outcomes = work.outcomes
             names = {_lease_name(message.tenant_id, message.entity_id): message for message in messages}
             async with self._leases.hold_many(names, seconds=self._lease_seconds) as held:
@@ -101,7 +101,8 @@ class PushService:
                 outcomes.setdefault(message.entity_id, Pushed(message.operation, message.external_id, error))
         return outcomes
 
-    async def _prepare(self, message: OutboundMessage, tries: Mapping[str, int]) -> _Push:
+    async def _prepare(self, messages: Sequence[OutboundMessage], tries: Mapping[str, int]) -> _Push:
+        message = min(messages, key=lambda each: each.enqueued_at)
         try:
             connection = await self._connections.get(message.tenant_id, message.connection_id)
         except NotFound:
@@ -110,7 +111,11 @@ class PushService:
         if entity is None:
             raise ConfigurationError(f"connection {connection.id}: it doesn't carry the message's entity")
         schema = await self._schemas.schema_for(connection, entity)
-        return _Push(connection, entity, schema, self._integrations.adapter(connection), tries)
+        # The oldest names the place in the limiter's line: put back and tried again, it is still its own.
+        adapter = self._integrations.adapter(
+            connection, work=f"push:{message.outbox_id or message.entity_id}"
+        )
+        return _Push(connection, entity, schema, adapter, tries)
 
     async def _push_held(
         self, work: _Push, messages: Sequence[OutboundMessage], held: Mapping[str, Lease]
@@ -160,12 +165,15 @@ class PushService:
         return [plan for plan in plans if plan.shard.id not in unfinished] + again
 
     async def _complete_updates(self, work: _Push, plans: Sequence[PushPlan]) -> list[PushPlan]:
-        """Compare updates with what is outside now, in one call: the local side wins, and that it had to is kept."""
-        ids = [p.external_id for p in plans if p.operation is Operation.UPDATE and p.external_id]
+        """Compare updates with what is outside now, all together: the local side wins, and that it had to is kept.
+
+        Only what has something to tell is looked at: without that there is no conflict.
+        """
+        ids = [p.external_id for p in plans if p.external_id and _has_news(work, p)]
         current = await work.adapter.get(work.entity.entity, ids) if ids else {}
         completed: list[PushPlan] = []
         for plan in plans:
-            if plan.operation is not Operation.UPDATE or plan.reference is None:
+            if plan.reference is None or not _has_news(work, plan):
                 completed.append(plan)
                 continue
             record = current.get(plan.reference.external_id)
@@ -238,6 +246,13 @@ class PushService:
 
 def _lease_name(tenant_id: str, shard_id: str) -> str:
     return f"shard:{tenant_id}:{shard_id}"
+
+
+def _has_news(work: _Push, plan: PushPlan) -> bool:
+    """Whether an update has anything that the other side was not told."""
+    if plan.operation is not Operation.UPDATE or plan.reference is None:
+        return False
+    return bool(untold(plan.shard, plan.reference, work.schema))
 
 
 def _create_key(work: _Push, plan: PushPlan) -> str:

@@ -3,25 +3,43 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from castiel.domain.connections import Connection, EntitySync
+from castiel.domain.connections import Connection, ConnectionStatus, EntitySync
+from castiel.domain.conversion import ConversionSchema
 from castiel.domain.messages import Operation, SyncMessage
 from castiel.domain.model import format_utc
+from castiel.domain.pushing import untold
 from castiel.domain.results import SyncResult, SyncStatus
 from castiel.domain.shards import Shard
 from castiel.domain.tasks import EntityCheckpoint, Progress, SyncTask
-from castiel.errors import CastielError, NotFound
+from castiel.errors import CastielError, ConnectionPaused, LeaseLost, NotFound
 from castiel.ports.clock import Clock
-from castiel.ports.coordination import Leases
+from castiel.ports.coordination import Lease, Leases
 from castiel.ports.messaging import ReceivedMessage
 from castiel.ports.stores import ConnectionStore, ResultStore, ShardStore
+from castiel.services.conversion import ConversionSchemaService
 from castiel.services.outbox import Outbox
 from castiel.services.retries import message_json
 from castiel.services.sync_tasks import SyncTaskService, connection_lease
+from castiel.services.time_budget import TimeBudgetSpent
 
 logger = logging.getLogger(__name__)
 
 PAGE = 100
+LAG = timedelta(minutes=2)
+"""How far behind its checkpoint a sweep begins: changes are dated by the clocks of the workers that made them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sweep:
+    """One invocation's look at what changed."""
+
+    connection: Connection
+    correlation_id: str
+    lease: Lease
+    deadline: float
 
 
 class PushTaskService:
@@ -34,65 +52,78 @@ class PushTaskService:
         shards: ShardStore,
         outbox: Outbox,
         results: ResultStore,
+        schemas: ConversionSchemaService,
         leases: Leases,
         clock: Clock,
         *,
-        lease_seconds: float = 30.0,
+        lease_seconds: float,
+        time_budget_seconds: float,
     ) -> None:
         self._tasks = tasks
         self._connections = connections
         self._shards = shards
         self._outbox = outbox
         self._results = results
+        self._schemas = schemas
         self._leases = leases
         self._clock = clock
         self._lease_seconds = lease_seconds
+        self._budget = time_budget_seconds
 
     async def run(self, message: SyncMessage) -> None:
-        """One execution. Raises what is retryable, so that the message is put back."""
+        """One execution. Raises what is retryable, so that the message is put back, and :class:`TimeBudgetSpent`,
+        so that it goes on."""
+        deadline = self._clock.monotonic() + self._budget
         lease_name = connection_lease(message.tenant_id, f"{message.connection_id}:push")
         async with self._leases.hold(lease_name, seconds=self._lease_seconds) as lease:
             task = await self._tasks.begin(message, lease.fence)
             if task is None:
                 return
             connection = await self._connections.get(message.tenant_id, message.connection_id)
-            await self._finish(await self.announce_changed(task, connection, message.correlation_id))
+            task = await self.announce_changed(task, connection, message.correlation_id, lease, deadline)
+            await self._finish(task)
 
-    async def announce_changed(self, task: SyncTask, connection: Connection, correlation_id: str) -> SyncTask:
+    async def announce_changed(
+        self, task: SyncTask, connection: Connection, correlation_id: str, lease: Lease, deadline: float
+    ) -> SyncTask:
         """Announce what changed here since the task last did so; returns the task with its new checkpoints.
 
         For the second half of a bidirectional task too: after its pull, under the lease that the pull holds.
+        Raises :class:`TimeBudgetSpent` at the ``deadline`` (on the clock's monotonic time), with what was done
+        saved in the task, and :class:`LeaseLost`.
         """
+        if connection.status is not ConnectionStatus.ACTIVE:
+            # What is announced now would be refused, message by message; the checkpoint waits with the connection.
+            raise ConnectionPaused(f"connection {connection.id}: {connection.status.value}")
+        sweep = _Sweep(connection, correlation_id, lease, deadline)
         for entity in connection.entities:
             if entity.pushes and (not task.entities or entity.entity in task.entities):
-                task = await self._announce_entity(task, connection, entity, correlation_id)
+                task = await self._announce_entity(sweep, task, entity)
         return task
 
-    async def _announce_entity(
-        self, task: SyncTask, connection: Connection, entity: EntitySync, correlation_id: str
-    ) -> SyncTask:
-        checkpoint = task.checkpoints.get(f"push:{entity.entity}")
-        since = checkpoint.full_pass_started_at if checkpoint else None
+    async def _announce_entity(self, sweep: _Sweep, task: SyncTask, entity: EntitySync) -> SyncTask:
+        schema = await self._schemas.schema_for(sweep.connection, entity)
+        since = _since(task, task.checkpoints.get(f"push:{entity.entity}"))
         page: list[Shard] = []
         async for shard in self._shards.changed_since(task.tenant_id, entity.shard_type, since):
             page.append(shard)
             if len(page) == PAGE:
-                task = await self._announce(task, connection, entity, page, correlation_id)
+                task = await self._announce(sweep, task, entity, schema, page)
+                if self._clock.monotonic() >= sweep.deadline and (
+                    since is None or page[-1].updated_at > since
+                ):
+                    # Not in the middle of one moment's changes: a continuation begins with all of a moment's.
+                    raise TimeBudgetSpent
                 page = []
-        return await self._announce(task, connection, entity, page, correlation_id)
+        return await self._announce(sweep, task, entity, schema, page) if page else task
 
     async def _announce(
-        self,
-        task: SyncTask,
-        connection: Connection,
-        entity: EntitySync,
-        page: list[Shard],
-        correlation_id: str,
+        self, sweep: _Sweep, task: SyncTask, entity: EntitySync, schema: ConversionSchema, page: list[Shard]
     ) -> SyncTask:
-        if not page:
-            return task
+        if sweep.lease.lost:
+            raise LeaseLost
         newest = page[-1].updated_at
-        marked = [shard for shard in page if self._mark(shard, connection, entity, correlation_id)]
+        marked = [shard for shard in page if self._mark(sweep, shard, entity, schema)]
         outcomes = await self._shards.save(marked)
         saved = [outcome.shard for outcome in outcomes if outcome.error is None]
         await self._outbox.send(saved)
@@ -100,25 +131,27 @@ class PushTaskService:
         if failed is not None:
             # The message is put back, and the checkpoint stays: these shards are looked at again.
             raise failed
-        done = Progress(records_processed=len(saved), records_updated=len(saved), pages=1)
-        checkpoint = EntityCheckpoint(cursor={"updatedAt": format_utc(newest)}, full_pass_started_at=newest)
+        done = Progress(records_announced=len(saved))
+        checkpoint = EntityCheckpoint(
+            cursor={"updatedAt": format_utc(newest), "executionId": task.execution_id},
+            full_pass_started_at=newest,
+        )
         return await self._tasks.checkpoint(task, f"push:{entity.entity}", checkpoint, done)
 
-    def _mark(self, shard: Shard, connection: Connection, entity: EntitySync, correlation_id: str) -> bool:
+    def _mark(self, sweep: _Sweep, shard: Shard, entity: EntitySync, schema: ConversionSchema) -> bool:
         """Whether the shard has something to tell the connection; marks it if so."""
+        connection = sweep.connection
         reference = shard.reference(connection.id, entity.entity)
         if shard.deleted:
-            operation, changed = Operation.DELETE, []
+            operation, changed = Operation.DELETE, list[str]()
             tell = reference is not None and not reference.deleted
         elif reference is None:
             operation, changed, tell = Operation.CREATE, sorted(shard.fields), True
         else:
-            changed = sorted(
-                name for name, value in shard.fields.items() if reference.base.get(name) != value
-            )
-            operation, tell = Operation.UPDATE, bool(changed)
+            operation, changed = Operation.UPDATE, untold(shard, reference, schema)
+            tell = bool(changed)
         if tell:
-            self._outbox.announce(shard, [connection], operation, changed, correlation_id)
+            self._outbox.announce(shard, [connection], operation, changed, sweep.correlation_id)
         return tell and bool(shard.outbox)
 
     async def give_up(self, message: SyncMessage, received: ReceivedMessage, error: CastielError) -> None:
@@ -148,10 +181,18 @@ class PushTaskService:
             error_message=str(error) if error else None,
             retryable=error.retryable if error else None,
             given_up_message=message_json(received) if received else None,
-            records_processed=progress.records_processed,
-            records_updated=progress.records_updated,
+            records_processed=progress.records_announced,
+            records_updated=progress.records_announced,
             duration=max(0, int((self._clock.now() - started).total_seconds() * 1000)),
             executed_at=started,
         )
         await self._results.put(result)
         await self._tasks.finish(task, result.id, error, received.attempt if received else 0)
+
+
+def _since(task: SyncTask, checkpoint: EntityCheckpoint | None) -> datetime | None:
+    """Where a look begins: where this execution stopped, or a little before the end of an earlier one's."""
+    if checkpoint is None or checkpoint.full_pass_started_at is None:
+        return None
+    ours = (checkpoint.cursor or {}).get("executionId") == task.execution_id
+    return checkpoint.full_pass_started_at - (timedelta(0) if ours else LAG)

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from castiel.bootstrap import build
 from castiel.domain.connections import ConnectionStatus
 from castiel.domain.results import SyncResult, SyncStatus
-from castiel.domain.shards import Shard
+from castiel.domain.shards import LOCAL, Shard
 from castiel.domain.tasks import SyncMode, SyncTask, TaskStatus
-from castiel.ports.clock import SystemClock
-from castiel.services.push_task import PushTaskService
+from castiel.services.push_task import PAGE
 from infra.local.sample import SampleProvider, make_due, plant
 from infra.local.sandbox.client import SandboxControl
 from tests.support.app import InProcess, running_services
@@ -143,31 +143,94 @@ async def test_a_push_task_announces_what_changed_since_its_last_run(
 async def test_a_bidirectional_task_announces_what_changed_here_too(
     stack: InProcess, control: SandboxControl
 ) -> None:
-    """Its second half, by itself: what the inbound worker calls after the pull."""
     sample = sample_of("both", SyncMode.BIDIRECTIONAL)
     await plant(stack.services, control, sample)
     company = Company(stack, sample)
-    await make_due(stack.services, sample)
-    await stack.services.scheduler.run()
-    [message] = await stack.take("sync-inbound")
-    await stack.services.inbound_worker.handle(message)
+
+    async def run() -> SyncResult:
+        await make_due(stack.services, sample)
+        await stack.services.scheduler.run()
+        [message] = await stack.take("sync-inbound")
+        await stack.services.inbound_worker.handle(message)
+        return await company.result(await company.task())
+
+    result = await run()
+    assert result.records_created >= 5
+    assert result.metadata.get("announced") is None
     assert await company.announced() == {}
     async with company:
-        await company.create("FromHere")
-
-    services = stack.services
-    push_tasks = PushTaskService(
-        services.tasks,
-        services.stores.connections,
-        services.stores.shards,
-        services.outbox,
-        services.stores.results,
-        services.leases,
-        SystemClock(),
-    )
-    connection = await services.stores.connections.get(sample.tenant, sample.connection_id)
-    task = await push_tasks.announce_changed(await company.task(), connection, "both-1")
+        shard = await company.create("FromHere")
+        # A field that this connection doesn't carry is nothing to tell it.
+        pulled = [s async for s in stack.services.stores.shards.changed_since(sample.tenant, "contact", None)]
+        await company.update(next(s for s in pulled if s.id != shard.id), shoeSize=44)
+    result = await run()
+    assert (result.status, result.metadata["announced"]) == (SyncStatus.SUCCESS, 1)
     assert await company.announced() == {"create": 1}
     assert "FromHere" in await names(control)
-    await push_tasks.announce_changed(task, connection, "both-2")
+    assert (await run()).metadata.get("announced") is None
     assert await company.announced() == {}
+
+
+def local_shard(tenant: str, number: int, moment: datetime) -> Shard:
+    shard = Shard(
+        id=f"contact-many{number}",
+        tenant_id=tenant,
+        shard_type="contact",
+        created_at=moment,
+        updated_at=moment,
+    )
+    shard.set_fields({"lastName": f"Many{number}"}, LOCAL, moment, "new")
+    return shard
+
+
+async def test_a_sweep_that_takes_too_long_goes_on_by_another_message(
+    stack: InProcess, control: SandboxControl
+) -> None:
+    sample = sample_of("long", SyncMode.PUSH)
+    await plant(stack.services, control, sample)
+    company, now, count = Company(stack, sample), datetime.now(UTC), 2 * PAGE + 50
+    # More than a page of one moment's: a continuation must get past them.
+    shards = [
+        local_shard(sample.tenant, n, now + timedelta(milliseconds=0 if n < PAGE + 20 else n))
+        for n in range(count)
+    ]
+    assert not [o.error for o in await stack.services.stores.shards.save(shards) if o.error]
+    hurried = build(stack.services.settings.model_copy(update={"sync_time_budget_seconds": 0.0}))
+    await make_due(stack.services, sample)
+    await stack.services.scheduler.run()
+    tasks, announced = 0, Counter[str]()
+    try:
+        while (await company.task()).status is not TaskStatus.COMPLETED:
+            for message in await stack.take(OUTBOUND, 2 * PAGE, wait=1.5):
+                body = json.loads(message.body)
+                if "taskId" in body:
+                    tasks += 1
+                    assert tasks < 5
+                    await hurried.outbound_worker.handle([message])
+                else:
+                    announced[body["entityId"]] += 1
+    finally:
+        await hurried.aclose()
+    for message in await stack.take(OUTBOUND, 2 * PAGE, wait=1.5):
+        announced[json.loads(message.body)["entityId"]] += 1
+    assert announced.keys() == {shard.id for shard in shards}
+    assert tasks == 3
+    result = await company.result(await company.task())
+    assert result.records_processed == announced.total() < count + 2 * PAGE
+
+
+async def test_a_connection_that_waits_for_a_person_is_not_swept(
+    stack: InProcess, control: SandboxControl
+) -> None:
+    sample = sample_of("waiting", SyncMode.PUSH)
+    await plant(stack.services, control, sample)
+    company = Company(stack, sample)
+    async with company:
+        await company.create("Waiting")
+    await company.set_status(ConnectionStatus.NEEDS_REAUTH)
+    task = await company.run_task()
+    assert (task.status, (await company.result(task)).error_code) == (TaskStatus.FAILED, "ConnectionPaused")
+    assert await company.announced() == {}
+    await company.set_status(ConnectionStatus.ACTIVE)
+    await company.run_task()
+    assert await company.announced() == {"create": 1}

@@ -117,6 +117,7 @@ class Ring:
             leases,
             marks,
             PushRecorder(world.shards, marks, world.clock),
+            lease_seconds=60,
         )
         self._results = _Results()
         self._worker = SyncOutboundWorker(
