@@ -25,6 +25,7 @@
     ├── MessageTooLarge               a message over the queue's limit
     ├── SignatureInvalid              a webhook whose sender can't be verified
     ├── ConnectionPaused              the connection is disabled or waits for re-authorisation
+    ├── Unexpected                    a bug, met by one message of many                     (retryable)
     └── ProviderError                 what a provider answered, or didn't
         ├── ProviderUnavailable       timeout, connection error, 408, 5xx                   (retryable)
         │   ├── OutcomeUnknown        the request may have taken effect                     (retryable)
@@ -167,6 +168,12 @@ class SignatureInvalid(CastielError):
 
 class ConnectionPaused(CastielError):
     """The connection is disabled, or waits for a person to authorise it again."""
+
+
+class Unexpected(CastielError):
+    """Something nobody has foreseen; its name is all that is said of it, since its text may quote anything."""
+
+    retryable = True
 
 
 class ProviderError(CastielError):

@@ -9,6 +9,7 @@ from castiel.errors import CastielError
 
 BASE_DELAY_SECONDS = 2.0
 MAX_DELAY_SECONDS = 900.0
+MAX_DOUBLINGS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ def backoff(attempt: int, random: Callable[[], float], *, base: float = BASE_DEL
     together; the step doubles from try to try. ``random`` returns a number in [0, 1).
     Source: AWS Architecture Blog, "Exponential Backoff And Jitter".
     """
-    return random() * min(MAX_DELAY_SECONDS, base * float(2**attempt))
+    return random() * min(MAX_DELAY_SECONDS, base * 2.0 ** min(attempt, MAX_DOUBLINGS))
 
 
 def decide(

@@ -15,7 +15,7 @@ from castiel.domain.messages import OutboundMessage, OutboundSource, SyncMessage
 from castiel.domain.pushing import newest_per_shard
 from castiel.domain.results import PushResult
 from castiel.domain.retry import MAX_DELAY_SECONDS, RetryIn
-from castiel.errors import CastielError, InvalidMessage, LeaseHeld, OutcomeUnknown, RateLimited
+from castiel.errors import CastielError, InvalidMessage, LeaseHeld, OutcomeUnknown, RateLimited, Unexpected
 from castiel.ports.clock import Clock
 from castiel.ports.messaging import Queue, QueueMessage, ReceivedMessage
 from castiel.ports.stores import ResultStore
@@ -38,8 +38,13 @@ class _Change:
 class _Batch:
     """What a batch came to: results and delayed copies are each written in one go at its end."""
 
+    alone: bool
+    """Whether one message is all of it: then what is unexpected is the host's to abandon."""
     results: list[PushResult] = field(default_factory=list)
     copies: list[QueueMessage] = field(default_factory=list)
+
+
+_Handler = Callable[[list[_Change], _Batch], Awaitable[None]]
 
 
 class SyncOutboundWorker:
@@ -70,9 +75,9 @@ class SyncOutboundWorker:
         self._lost_answer = lost_answer_seconds
 
     async def handle(self, received: Sequence[ReceivedMessage]) -> None:
-        """Raises only for a message that can't be read and is alone: the host then abandons it."""
+        """Raises only for a message that is alone and can't be read, or fails unexpectedly: the host abandons it."""
         with telemetry.log_context(function="SyncOutboundWorker"), tracing.span("SyncOutboundWorker"):
-            batch = _Batch()
+            batch = _Batch(alone=len(received) == 1)
             work = self._sort(received, batch)
             slots = asyncio.Semaphore(self._concurrency)
             async with asyncio.TaskGroup() as group:
@@ -93,7 +98,7 @@ class SyncOutboundWorker:
             try:
                 message = parse_outbound(each.body)
             except InvalidMessage as error:
-                self._set_apart(each, error, batch, alone=len(received) == 1)
+                self._set_apart(each, error, batch)
                 continue
             if isinstance(message, SyncMessage):
                 work.append(lambda m=message, r=each: self._run_task(m, r, batch))  # type: ignore[misc]
@@ -101,9 +106,25 @@ class SyncOutboundWorker:
             key = (message.tenant_id, message.connection_id, message.entity or "")
             groups = refetches if message.source is OutboundSource.WEBHOOK else pushes
             groups[key].append(_Change(each, message))
-        work += [lambda g=group: self._push_group(g, batch) for group in pushes.values()]  # type: ignore[misc]
-        work += [lambda g=group: self._refetch_group(g, batch) for group in refetches.values()]  # type: ignore[misc]
+        for handler, groups in ((self._push_group, pushes), (self._refetch_group, refetches)):
+            work += [lambda h=handler, g=group: self._guarded(h, g, batch) for group in groups.values()]  # type: ignore[misc]
         return work
+
+    async def _guarded(self, handler: _Handler, group: list[_Change], batch: _Batch) -> None:
+        """A bug that one message meets is that message's alone: its group is tried again one by one."""
+        try:
+            await handler(group, batch)
+        except Exception as error:
+            if batch.alone:
+                raise
+            if len(group) > 1:
+                for change in group:
+                    await self._guarded(handler, [change], batch)
+                return
+            logger.exception("message failed unexpectedly", extra={"entityId": group[0].message.entity_id})
+            unexpected = Unexpected(f"unexpected: {type(error).__name__}")
+            message = group[0].message
+            self._settle(group[0], Pushed(message.operation, message.external_id, unexpected), 0.0, batch)
 
     async def _push_group(self, group: list[_Change], batch: _Batch) -> None:
         started = self._clock.monotonic()
@@ -184,14 +205,12 @@ class SyncOutboundWorker:
         )
         return True
 
-    def _set_apart(
-        self, received: ReceivedMessage, error: InvalidMessage, batch: _Batch, *, alone: bool
-    ) -> None:
+    def _set_apart(self, received: ReceivedMessage, error: InvalidMessage, batch: _Batch) -> None:
         """A batch is completed or abandoned as a whole: what can't be read must not take the others with it."""
         logger.error("message can't be read: %s", error, extra={"deliveryCount": received.delivery_count})
-        if alone:
+        if batch.alone:
             raise error
-        delay, attempt = min(MAX_DELAY_SECONDS, 2.0**received.attempt), received.attempt + 1
+        delay, attempt = min(MAX_DELAY_SECONDS, 2.0 ** min(received.attempt, 10)), received.attempt + 1
         batch.copies.append(
             self._retries.delayed(self._queue, received, delay=delay, attempt=attempt, reason=error.code)
         )

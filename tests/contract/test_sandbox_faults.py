@@ -201,3 +201,10 @@ async def test_outgoing_event_is_signed_over_the_body(org: Org) -> None:
     assert sent["event"]["event"] == "contact.updated"
     assert sent["event"]["changedFields"] == ["Email"]
     assert sent["event"]["occurredAt"].endswith("Z")
+
+
+async def test_a_pattern_for_a_method_is_refused_since_it_would_never_match(org: Org) -> None:
+    with pytest.raises(httpx.HTTPStatusError) as refused:
+        await org.control.fault("drop_after", method="(POST|PATCH)")
+    assert refused.value.response.status_code == 400
+    assert await org.control.faults() == []

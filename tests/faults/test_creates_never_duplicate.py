@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,12 +19,18 @@ from infra.local.sample import SampleProvider, plant
 from infra.local.sandbox.client import SandboxControl
 from infra.local.session import until
 from tests.support.app import InProcess, running_services
+from tests.support.doomed_worker import doomed_worker, give
 from tests.support.provider_cases import load_cases
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 QUEUE = "sync-outbound"
-SETTINGS = {"SYNC_RETRY_BASE_SECONDS": "0.1", "SYNC_MAX_RETRIES": "5", "PROVIDER_TIMEOUT_SECONDS": "1"}
+SETTINGS = {
+    "SYNC_RETRY_BASE_SECONDS": "0.1",
+    "SYNC_MAX_RETRIES": "5",
+    "PROVIDER_TIMEOUT_SECONDS": "1",
+    "SYNC_LEASE_SECONDS": "2",
+}
 CASES = load_cases()
 
 
@@ -122,6 +129,11 @@ class Scene:
         [message] = await self.stack.take(QUEUE)
         return shard, message
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings of another instance over the same stack, as a process has them."""
+        return {**self.stack.stack.environment(), **SETTINGS}
+
     def handle(self, message: ReceivedMessage) -> Awaitable[None]:
         return self.stack.services.outbound_worker.handle([message])
 
@@ -217,27 +229,38 @@ def again(message: ReceivedMessage) -> ReceivedMessage:
     )
 
 
-@pytest.mark.parametrize("write", [{"delayMs": 600, "status": 503}, {"delayMs": 600}], ids=["lost", "late"])
-async def test_a_crash_after_the_provider_made_it_and_before_we_stored_it(
-    scene: Scene, write: Mapping[str, Any]
-) -> None:
-    """``lost``: what the crashed worker was writing never took effect; ``late``: it does, after its death."""
-    word = f"Crash{write.get('status', 0)}"
-    shard, message = await scene.announced(word)
-    # The provider takes its time, so that the next write to the shards is the one after its answer.
-    slow = await scene.control.fault("slow", path=scene.creation.write_call, delay_ms=400, times=1)
-    worker = asyncio.ensure_future(scene.handle(message))
-    await until(lambda: scene.hit(slow), "the worker calls the provider")
-    await _database_faults(scene.stack, "POST", {"path": "colls/shards", "method": "POST", **write})
-    await until(lambda: _fault_was_met(scene.stack), "the worker stores what it made")
-    worker.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await worker
+LOST = {"delayMs": 600, "status": 503}
+"""What the killed worker was writing never takes effect."""
+LATE = {"delayMs": 600}
+"""It does, after its death."""
+
+
+async def kill_while_it_stores(scene: Scene, word: str, write: Mapping[str, Any]) -> None:
+    """SIGKILL: nothing is given back or tidied up, the shard's lease least of all."""
+    async with doomed_worker(scene.environment) as worker:
+        shard, message = await scene.announced(word)
+        # The provider takes its time, so that the next write to the shards is the one after its answer.
+        slow = await scene.control.fault("slow", path=scene.creation.write_call, delay_ms=400, times=1)
+        await give(worker, message)
+        await until(lambda: scene.hit(slow), "the worker calls the provider")
+        await _database_faults(scene.stack, "POST", {"path": "colls/shards", "method": "POST", **write})
+        await until(lambda: _fault_was_met(scene.stack), "the worker stores what it made")
+        worker.kill()
+        assert await worker.wait() == -signal.SIGKILL
     assert await scene.made() == 1
 
     await scene.handle(again(message))
     await scene.settle(shard)
     await scene.expect_one(shard)
+
+
+async def test_killed_after_the_provider_made_it_and_before_we_stored_it(scene: Scene) -> None:
+    await kill_while_it_stores(scene, "Killed", LOST)
+
+
+@pytest.mark.parametrize("scene", CREATIONS[:1], indirect=True, ids=["any-provider"])
+async def test_killed_while_the_database_took_it(scene: Scene) -> None:
+    await kill_while_it_stores(scene, "KilledLate", LATE)
 
 
 async def test_the_same_message_at_once_on_two_instances(scene: Scene) -> None:

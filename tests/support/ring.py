@@ -29,7 +29,11 @@ from tests.support.fakes.coordination import MemoryLeases, MemoryMarks
 
 @dataclass
 class MemoryProvider:
-    """A system's people. It tells of every write, our own too: ``told`` are the ids it has yet to announce."""
+    """A system's people. It tells of every write, our own too: ``told`` are the ids it has yet to announce.
+
+    ``calls`` are what it was asked, each with the ids (or, for creates, keys) it was about; ``refuse`` is raised for
+    a key that it holds.
+    """
 
     name: str
     clock: Clock
@@ -37,6 +41,8 @@ class MemoryProvider:
     def __post_init__(self) -> None:
         self.people: dict[str, tuple[dict[str, Any], datetime, bool]] = {}
         self.told: deque[tuple[str, Operation]] = deque()
+        self.calls: list[tuple[str, tuple[str, ...]]] = []
+        self.refuse: dict[str, Exception] = {}
 
     def write(self, external_id: str, fields: dict[str, Any]) -> datetime:
         """Somebody creates or changes a person."""
@@ -58,6 +64,7 @@ class MemoryProvider:
         return {key: fields for key, (fields, _, deleted) in self.people.items() if not deleted}
 
     async def get(self, entity: str, external_ids: Sequence[str]) -> dict[str, ExternalRecord]:
+        self.calls.append(("get", tuple(external_ids)))
         found = {key: self.people[key] for key in external_ids if key in self.people}
         return {
             key: ExternalRecord(entity, key, copy.deepcopy(fields), at, deleted=deleted)
@@ -65,6 +72,10 @@ class MemoryProvider:
         }
 
     async def push(self, entity: str, records: Sequence[PushRecord]) -> list[PushOutcome]:
+        self.calls.append((records[0].operation.value, tuple(r.external_id or r.key for r in records)))
+        for record in records:
+            if record.key in self.refuse:
+                raise self.refuse[record.key]
         outcomes = []
         for record in records:
             external_id = record.external_id or f"{self.name}-{len(self.people) + 1}"
@@ -73,6 +84,7 @@ class MemoryProvider:
         return outcomes
 
     async def delete(self, entity: str, records: Sequence[PushRecord]) -> list[PushOutcome]:
+        self.calls.append(("delete", tuple(record.external_id or "" for record in records)))
         for record in records:
             assert record.external_id is not None
             if not self.people[record.external_id][2]:
@@ -120,7 +132,7 @@ class Ring:
             lease_seconds=60,
         )
         self._results = _Results()
-        self._worker = SyncOutboundWorker(
+        self.worker = SyncOutboundWorker(
             push,
             cast("PushTaskService", None),
             RefetchService(world.connections, reach, world.engine),
@@ -144,10 +156,15 @@ class Ring:
             if message.message_id not in self._taken:
                 self._taken.add(message.message_id)
                 await self.world.clock.sleep(0.01)
-                await self._worker.handle([_received(message)])
+                await self.worker.handle([received_of(message)])
                 self.handled += 1
                 return True
         return False
+
+    def take(self) -> list[ReceivedMessage]:
+        """All that waits, in one batch."""
+        waiting, self.world.queue.sent[:] = list(self.world.queue.sent), []
+        return [received_of(message) for message in waiting]
 
     async def settle(self, most: int = 500) -> int:
         """Work until nothing is left. Returns how many messages that took."""
@@ -180,7 +197,7 @@ class Ring:
         return QueueMessage(f"event:{delivery}", message.to_json_text(), message.correlation_id)
 
 
-def _received(message: QueueMessage) -> ReceivedMessage:
+def received_of(message: QueueMessage) -> ReceivedMessage:
     return ReceivedMessage(
         body=message.body.encode(),
         message_id=message.message_id,

@@ -60,6 +60,14 @@ class FaultRule(BaseModel):
     seen: int = 0
     _dice: random.Random = PrivateAttr(default_factory=random.Random)
 
+    @field_validator("method")
+    @classmethod
+    def _is_one(cls, value: str | None) -> str | None:
+        """A pattern here would never match, and its test never fail."""
+        if value is not None and not value.isalpha():
+            raise ValueError("method: one method's name; leave it out for all")
+        return value
+
     @field_validator("path")
     @classmethod
     def _compiles(cls, value: str | None) -> str | None:

@@ -1,0 +1,193 @@
+"""A batch of outbound messages: what is asked of the store and the providers, and what fails alone."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import pytest_asyncio
+
+from castiel.domain.messages import Operation, OutboundMessage
+from castiel.domain.results import PushResult
+from castiel.domain.shards import Shard
+from castiel.errors import ProviderRateLimited, RateLimited
+from castiel.ports.messaging import ReceivedMessage
+from tests.support.engine import TENANT
+from tests.support.ring import Ring, ring_of
+
+
+@pytest_asyncio.fixture
+async def ring() -> Ring:
+    return await ring_of("crm")
+
+
+async def people(ring: Ring, count: int) -> list[Shard]:
+    """People made here and pushed; the books are clean."""
+    shards = [await person(ring, f"Person{n}") for n in range(count)]
+    await ring.worker.handle(ring.take())
+    forget(ring)
+    return [await ring.world.shards.get(TENANT, shard.id) for shard in shards]
+
+
+async def person(ring: Ring, name: str) -> Shard:
+    fields = {"firstName": "Ada", "lastName": name, "email": f"{name.lower()}@example.com"}
+    return await ring.world.local.create(TENANT, "contact", fields, correlation_id=name)
+
+
+async def change(ring: Ring, shard: Shard, **fields: str) -> None:
+    await ring.world.local.update(TENANT, shard.id, fields, correlation_id="change")
+
+
+def forget(ring: Ring) -> None:
+    ring.world.shards.asked.clear()
+    for provider in ring.providers.values():
+        provider.calls.clear()
+        provider.told.clear()
+
+
+def external(shard: Shard) -> str:
+    return shard.references[0].external_id
+
+
+async def test_one_query_reads_the_shards_and_one_call_each_looks_and_writes(ring: Ring) -> None:
+    shards = await people(ring, 30)
+    for shard in shards:
+        await change(ring, shard, title="Clerk")
+    messages = ring.take()
+    forget(ring)
+    await ring.worker.handle(messages)
+    ids = tuple(external(shard) for shard in shards)
+    assert ring.providers["crm"].calls == [("get", ids), ("update", ids)]
+    assert ring.world.shards.asked == {"get_many": 1, "save": 1}
+    assert [result.success for result in ring.results[-30:]] == [True] * 30
+
+
+async def test_creates_updates_and_deletes_of_one_batch_go_apart(ring: Ring) -> None:
+    updated, deleted = await people(ring, 2)
+    await change(ring, updated, title="Clerk")
+    await ring.world.local.delete(TENANT, deleted.id, correlation_id="gone")
+    created = await person(ring, "New")
+    await ring.worker.handle(ring.take())
+    # Only what may conflict is looked at: a create has nothing outside yet, a delete is one whatever is there.
+    assert ring.providers["crm"].calls == [
+        ("get", (external(updated),)),
+        ("create", (created.id,)),
+        ("update", (external(updated),)),
+        ("delete", (external(deleted),)),
+    ]
+
+
+async def test_what_the_other_side_knows_already_is_not_even_looked_at(ring: Ring) -> None:
+    [shard] = await people(ring, 1)
+    await change(ring, shard, title="Clerk")
+    messages = ring.take()
+    await ring.worker.handle(messages)
+    forget(ring)
+    await ring.worker.handle(messages)
+    assert ring.providers["crm"].calls == []
+    assert ring.results[-1].success
+
+
+async def test_a_field_that_the_connection_does_not_carry_is_nothing_to_tell(ring: Ring) -> None:
+    [shard] = await people(ring, 1)
+    await change(ring, shard, shoeSize="44")
+    await ring.worker.handle(ring.take())
+    assert ring.providers["crm"].calls == []
+
+
+async def test_superseded_messages_of_one_shard_are_dropped(ring: Ring) -> None:
+    first, second = await people(ring, 2)
+    before = len(ring.results)
+    for title in ("Clerk", "Teacher", "Captain"):
+        await change(ring, first, title=title)
+    await change(ring, second, title="Pilot")
+    messages = ring.take()
+    assert len(messages) == 4
+    # Late or out of order: the shard's state decides, not the message that came last.
+    await ring.worker.handle([*messages[2:], *messages[:2]])
+    assert [name for name, _ in ring.providers["crm"].calls] == ["get", "update"]
+    assert {fields["title"] for fields in ring.providers["crm"].live().values()} == {"Captain", "Pilot"}
+    newest = {OutboundMessage.model_validate_json(message.body).entity_id for message in messages}
+    assert {result.entity_id for result in ring.results[before:]} == newest
+    assert len(ring.results) == before + 2
+
+
+@pytest.mark.parametrize("deleted_last", [True, False])
+async def test_a_delete_and_an_update_of_one_batch_end_in_a_delete(ring: Ring, deleted_last: bool) -> None:
+    [shard] = await people(ring, 1)
+    await change(ring, shard, title="Clerk")
+    await ring.world.local.delete(TENANT, shard.id, correlation_id="gone")
+    messages = ring.take()
+    await ring.worker.handle(messages if deleted_last else messages[::-1])
+    assert ring.providers["crm"].calls == [("delete", (external(shard),))]
+    assert ring.providers["crm"].live() == {}
+    assert (ring.results[-1].operation, ring.results[-1].success) == (Operation.DELETE, True)
+    # Whoever comes late finds it done.
+    await ring.worker.handle(messages)
+    assert len(ring.providers["crm"].calls) == 1
+    assert ring.results[-1].success
+
+
+async def test_a_result_says_what_is_needed_to_follow_a_change(ring: Ring) -> None:
+    shard = await person(ring, "Traced")
+    [message] = ring.take()
+    await ring.worker.handle([dataclasses.replace(message, properties={"attempt": 2})])
+    result = ring.results[-1]
+    assert (result.entity_id, result.attempt, result.correlation_id) == (shard.id, 2, "Traced")
+    assert (result.retryable, result.given_up_message) == (None, None)
+    assert result.external_id == "crm-1"
+    document = result.to_json()
+    assert document["ttl"] == 2_592_000
+    assert document["id"].startswith(f"outbound-{shard.id}-")
+
+
+async def test_what_is_given_up_is_stored_whole_and_goes_through_when_it_is_sent_again(ring: Ring) -> None:
+    shard = await person(ring, "Unlucky")
+    [message] = ring.take()
+    ring.providers["crm"].refuse[shard.id] = ProviderRateLimited(retry_after=7)
+    await ring.worker.handle([dataclasses.replace(message, properties={"attempt": 3})])
+    result = ring.results[-1]
+    assert (result.success, result.retryable, result.attempt) == (False, True, 3)
+    assert ring.world.queue.sent == []
+    ring.providers["crm"].refuse.clear()
+    stored = PushResult.model_validate_json(result.to_json_text()).given_up_message
+    assert stored is not None
+    again = OutboundMessage.model_validate(stored["body"]).to_json_text().encode()
+    await ring.worker.handle([ReceivedMessage(again, "replayed")])
+    assert ring.results[-1].success
+    # It replaces the failed one: what is left to replay is what still fails.
+    assert ring.results[-1].entity_id == result.entity_id
+
+
+async def test_our_own_limit_costs_no_try_and_the_providers_does(ring: Ring) -> None:
+    shard = await person(ring, "Limited")
+    [message] = ring.take()
+    for error, attempt in ((RateLimited(retry_after=5), 1), (ProviderRateLimited(retry_after=5), 2)):
+        ring.providers["crm"].refuse[shard.id] = error
+        await ring.worker.handle([dataclasses.replace(message, properties={"attempt": 1})])
+        [copy] = ring.world.queue.sent
+        ring.world.queue.sent.clear()
+        assert copy.properties["attempt"] == attempt
+        assert copy.due is not None
+        assert (copy.due - ring.world.clock.now()).total_seconds() >= 4.9
+    assert ring.results == []
+
+
+async def test_a_bug_that_one_message_meets_leaves_the_others_alone(ring: Ring) -> None:
+    shards = [await person(ring, f"Person{n}") for n in range(5)]
+    ring.providers["crm"].refuse[shards[2].id] = ZeroDivisionError("a@example.com")
+    messages = ring.take()
+    await ring.worker.handle(messages)
+    assert len(ring.providers["crm"].live()) == 4
+    [copy] = ring.world.queue.sent
+    assert (copy.message_id, copy.properties["attempt"]) == (f"{messages[2].message_id}#1", 1)
+    assert [result.success for result in ring.results] == [True] * 4
+
+    # Given up in the end, with its name and not its text; and nobody's but the host's when it comes alone.
+    tired = dataclasses.replace(messages[2], properties={"attempt": 3})
+    await ring.worker.handle([tired, messages[0]])
+    [result] = [result for result in ring.results if not result.success]
+    assert (result.error_code, result.error_message) == ("Unexpected", "unexpected: ZeroDivisionError")
+    assert result.given_up_message is not None
+    with pytest.raises(ExceptionGroup):
+        await ring.worker.handle([tired])
