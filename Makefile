@@ -11,7 +11,7 @@ CHECK_JOBS ?= 2
 TEST_JOBS ?= 4
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run demo stack check test faults providers bench docs configuration queries format clean clean-data
+.PHONY: help setup run demo stack check test faults providers bench docs oldest oldest-tests configuration queries format clean clean-data
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -69,6 +69,14 @@ docs: $(READY) ## Write the parts of the documents that are made from the code
 	$(BIN)/python tools/write_docs.py
 	$(BIN)/python -m infra.configuration
 
+oldest: ## Unit tests and one local run on Python 3.11, the oldest that is supported, where this machine has it
+	@python=$$(tools/find_python.sh 11) || { echo "Skipped: nothing was tested on Python 3.11"; exit 0; }; \
+	$(MAKE) --no-print-directory VENV=.venv-3.11 PYTHON="$$python" oldest-tests
+
+oldest-tests: $(READY)
+	$(BIN)/python -m pytest -q -n $(TEST_JOBS) --dist loadfile tests/unit
+	$(BIN)/python -m infra.local.run --once --memory --ports auto --port 0 --settings $(VENV)/local.settings.json
+
 format: $(READY) ## Format and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -77,4 +85,4 @@ clean-data: ## Forget the data of local runs
 	rm -rf .local
 
 clean: clean-data ## Forget the virtual environment and all caches too
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf $(VENV) .venv-3.11 .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

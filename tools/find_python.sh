@@ -1,10 +1,12 @@
 #!/bin/sh
 # Prints the newest Python that Castiel runs on (3.13, 3.12, 3.11) on this machine: on PATH, or kept by pyenv or uv.
+# `find_python.sh 11` looks for 3.11 alone.
 set -u
 works() { "$1" -c "import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != ($2, $3))" >/dev/null 2>&1; }
 # A pyenv shim on PATH fails for versions that are installed but not chosen: look behind it.
 behind_shims=$(dirname "$(dirname "$(command -v python3 || echo /nowhere/bin/python3)")")
-for minor in 13 12 11; do
+wanted=${1:-13 12 11}
+for minor in $wanted; do
     for candidate in "python3.$minor" \
         "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.$minor.*/bin/python3.$minor \
         "$behind_shims"/versions/3.$minor.*/bin/python3.$minor \
@@ -16,5 +18,9 @@ for minor in 13 12 11; do
         fi
     done
 done
-echo "Castiel needs Python 3.11, 3.12 or 3.13 (with venv); none was found. Give one: make PYTHON=/path/to/python" >&2
+if [ $# -gt 0 ]; then
+    echo "Python 3.$1 (with venv) was not found on this machine" >&2
+else
+    echo "Castiel needs Python 3.11, 3.12 or 3.13 (with venv); none was found. Give one: make PYTHON=/path/to/python" >&2
+fi
 exit 1

@@ -250,7 +250,7 @@ async def test_metrics_are_the_registrys_with_few_flat_dimensions(recorded: Reco
     for row in own:
         for name, value in row["customDimensions"].items():
             assert isinstance(value, str)
-            assert name in {"integration", "operation", "reason", "status", "queue", "alert"}
+            assert name in {"integration", "operation", "reason", "status", "queue", "alert", "function"}
             values.setdefault((row["name"], name), set()).add(value)
     assert max(map(len, values.values())) <= 6
 
