@@ -86,7 +86,7 @@ class ExternalReference(Model):
     pushed_at: UtcDatetime | None = None
     pulled_at: UtcDatetime | None = None
     changed_in: str | None = None
-    """The inbound execution in which the record last changed anything here."""
+    """The page of an inbound execution that last changed anything here: ``{execution}:{page}``."""
 
     @property
     def key(self) -> str:

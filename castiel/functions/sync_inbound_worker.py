@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from castiel import telemetry, tracing
 from castiel.adapters.base import Adapter
@@ -197,7 +197,8 @@ class SyncInboundWorker:
                 if begins and page.full_pass:
                     full_pass = await self._deletions.begin(context)
                 begins = False
-                done = await self._engine.pull(context, page.records)
+                stored = (run.task.progress or Progress()).pages
+                done = await self._engine.pull(replace(context, page=stored), page.records)
                 done.pages = 1
                 if full_pass is not None:
                     whole = page.full_pass

@@ -67,7 +67,8 @@ class PullContext:
 
     ``derived`` are the audiences of the shard types that are derived. ``version`` stands for all that decides what
     a record becomes; a record with the same content and version is what it was. ``search`` is ``None`` where new
-    records are not matched.
+    records are not matched. ``page`` is how many pages of the execution are stored: one that a crash made come again
+    has its old number.
     """
 
     connection: Connection
@@ -79,6 +80,12 @@ class PullContext:
     derived: Mapping[str, Audience]
     search: DuplicateSearch | None
     version: str
+    page: int = 0
+
+    @property
+    def page_id(self) -> str:
+        """Names the page among all of all executions."""
+        return f"{self.execution_id}:{self.page}"
 
     @property
     def others(self) -> list[Connection]:
@@ -122,11 +129,12 @@ class Draft:
 
 
 def count(progress: Progress, context: PullContext, draft: Draft) -> None:
-    """Count by what the shard remembers, so that a page done twice (a crash in between) counts once."""
+    """Count by what the shard remembers: a page done twice (a crash in between) counts once, and so does a record
+    that the next page shows again."""
     shard, execution = draft.shard, context.execution_id
     for record in draft.records:
         reference = context.reference(shard, record.external_id)
-        if reference is None or reference.changed_in != execution:
+        if reference is None or reference.changed_in != context.page_id:
             progress.records_unchanged += 1
             continue
         progress.records_processed += 1

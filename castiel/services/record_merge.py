@@ -215,7 +215,7 @@ class RecordMerge:
         reference.modified_at = record.modified_at
         reference.content_hash = context.content(record)
         reference.pulled_at = self._clock.now()
-        reference.changed_in = context.execution_id
+        reference.changed_in = context.page_id
 
     def _parked(
         self,

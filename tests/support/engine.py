@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, cast
 
@@ -135,9 +135,12 @@ class World:
         found = await self.connections.get(TENANT, connection)
         return await self.engine.context(found, found.entities[0], execution)
 
-    async def pull(self, connection: str, *records: ExternalRecord, execution: str = "exec-1") -> Progress:
+    async def pull(
+        self, connection: str, *records: ExternalRecord, execution: str = "exec-1", page: int = 0
+    ) -> Progress:
         """Records come in through a connection."""
-        return await self.engine.pull(await self.context(connection, execution), records)
+        context = await self.context(connection, execution)
+        return await self.engine.pull(replace(context, page=page), records)
 
     def told(self) -> list[OutboundMessage]:
         """The messages that were sent and not taken yet."""

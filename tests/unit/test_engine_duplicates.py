@@ -80,6 +80,14 @@ async def test_the_page_done_again_after_a_crash_changes_and_parks_nothing() -> 
     assert again.shards_written == 0
 
 
+async def test_a_record_that_the_next_page_shows_again_counts_once() -> None:
+    world = World()
+    await world.connect("crm")
+    first = await world.pull("crm", person("1", **ADA), person("2", **GRACE))
+    after = await world.pull("crm", person("2", **GRACE), page=1)
+    assert (first.records_created, after.records_created, after.records_unchanged) == (2, 0, 1)
+
+
 async def test_a_connection_may_switch_it_off() -> None:
     world = World()
     await world.connect("crm")
