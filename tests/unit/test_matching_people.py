@@ -156,6 +156,10 @@ TWO_PEOPLE = {
         {**JANE, "firstName": "Milan"},
         {**JANE, "firstName": "Milana"},
     ),
+    "twins with names that no list has, a vowel apart": (
+        {**JANE, "firstName": "Ming", "lastName": "Chen"},
+        {**JANE, "firstName": "Meng", "lastName": "Chen"},
+    ),
     "two people behind one mailbox, a name apart": (
         {"firstName": "Laura", "lastName": "Schmidt", "email": "studio@example.org"},
         {"firstName": "Lars", "lastName": "Weber", "email": "studio@example.org"},
