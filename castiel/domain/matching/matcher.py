@@ -191,12 +191,14 @@ def _vetoes(plan: Plan, differing: Mapping[int, float]) -> tuple[tuple[str, ...]
     """The guards whose field both records have, too unlike; and whether they make the two distinct."""
     vetoes: tuple[str, ...] = ()
     apart = False
-    for guard in plan.guards:
-        similarity = differing.get(guard.position)
-        if similarity is not None and similarity < guard.below and not _excused(guard, differing):
-            apart = apart or similarity < guard.distinct_below
-            if guard.rule not in vetoes:
-                vetoes += (guard.rule,)
+    guards = plan.guards
+    for position, similarity in differing.items():
+        if position in guards:
+            for guard in guards[position]:
+                if similarity < guard.below and not _excused(guard, differing):
+                    apart = apart or similarity < guard.distinct_below
+                    if guard.rule not in vetoes:
+                        vetoes += (guard.rule,)
     return vetoes, apart or len(vetoes) > 1
 
 

@@ -8,7 +8,7 @@ distinct sets of present fields, so a plan for each is made once and kept.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -53,7 +53,6 @@ class Guarding(NamedTuple):
     """A guard, with those of its exceptions that both records have."""
 
     rule: str
-    position: int
     below: float
     distinct_below: float
     unless: tuple[int, ...]
@@ -67,7 +66,7 @@ class Plan:
     """``best`` is the sum if all agrees; below ``needed`` a pair is distinct; ``possible``: the sum of all weights.
 
     ``common``: the rules compared, in order. ``lacking``: rules that count one record's missing value against it.
-    ``guards``: those whose field both have; ``absent``: those that hold because one has not.
+    ``guards``: those whose field both have, by its position; ``absent``: those that hold because one has not.
     ``required``: the rules of which one must agree for a merge, as far as both records have them.
     """
 
@@ -77,7 +76,7 @@ class Plan:
     needed: float
     common: tuple[int, ...]
     lacking: tuple[int, ...]
-    guards: tuple[Guarding, ...]
+    guards: Mapping[int, tuple[Guarding, ...]]
     absent: tuple[Guarding, ...]
     required: tuple[int, ...]
 
@@ -135,9 +134,15 @@ class Planner:
             needed=needed - _ROUNDING,
             common=compared,
             lacking=tuple(lacking),
-            guards=tuple(
-                self._guarding(g, compared) for g in rules.guards if self._index[g.rule] in compared
-            ),
+            guards={
+                index: guards
+                for index in compared
+                if (
+                    guards := tuple(
+                        self._guarding(g, compared) for g in rules.guards if self._index[g.rule] == index
+                    )
+                )
+            },
             absent=tuple(
                 self._guarding(guard, compared)
                 for guard in rules.guards
@@ -168,7 +173,6 @@ class Planner:
         together = tuple(index for name in guard.unless_all if (index := self._index[name]) in compared)
         return Guarding(
             guard.rule,
-            self._index[guard.rule],
             guard.below,
             guard.distinct_below,
             exceptions,
