@@ -73,6 +73,16 @@ def _readable(text: str, today: date | None = None) -> str:
     return f"{time}Z" if day == today.isoformat() else f"{day} {time[:5]}Z"
 
 
+def short(text: str, most: int = 18) -> str:
+    """The beginning of a long id."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def milliseconds(duration: int) -> str:
+    """``412 ms``, ``5.3 s``."""
+    return f"{duration} ms" if duration < 1000 else f"{duration / 1000:.1f} s"
+
+
 def printable(text: str) -> str:
     """Without what a terminal would obey."""
     return "".join(each if each.isprintable() or each == "\n" else "�" for each in text)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from castiel.cli.cells import short
 from castiel.cli.exits import UsageProblem
 from castiel.cli.running import Limit, Run, Yes, command, group
 from castiel.errors import NotFound
@@ -54,6 +55,8 @@ async def list_letters(run: Run, queue: AnyQueue = None, tenant: OfTenant = None
             if len(rows) == limit:
                 break
             rows.append(_row(letter))
+    if not run.output.as_json:
+        rows = [{**row, "messageId": short(row["messageId"] or "")} for row in rows]
     run.output.rows(rows, COLUMNS, empty="No dead-lettered messages.")
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from castiel.cli.cells import short
 from castiel.cli.exits import UsageProblem
 from castiel.cli.results import results_since
 from castiel.cli.running import Run, Tenant, command, group
@@ -34,6 +35,8 @@ async def list_failed(run: Run, tenant: Tenant, connection: ConnectionId = None)
     rows = [row async for row in _records(run, tenant, connection)]
     rows += [_message_row(result) async for result in _given_up(run, tenant, connection)]
     rows.sort(key=lambda row: (row["at"], row["id"]))
+    if not run.output.as_json:
+        rows = [{**row, "what": " ".join(map(short, row["what"].split()))} for row in rows]
     run.output.rows(rows, COLUMNS, empty="Nothing has failed.")
 
 

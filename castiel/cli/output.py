@@ -12,7 +12,14 @@ from typing import Any
 import typer
 from pydantic import SecretStr
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -108,7 +115,8 @@ class Output:
         return Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
-            TextColumn("{task.completed}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
             TimeElapsedColumn(),
             console=self.remarks,
             transient=True,
@@ -123,7 +131,8 @@ class Output:
         today = datetime.now(UTC).date()
         table = Table(box=None, header_style="bold", pad_edge=False)
         for column in shown:
-            table.add_column(heading(column), overflow="fold")
+            title = heading(column)
+            table.add_column(title, overflow="fold", min_width=max(map(len, title.split())))
         for row in rows:
             table.add_row(*(cell(row.get(column), today=today) for column in shown))
         self.people.print(table)

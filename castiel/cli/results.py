@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from castiel.cli.cells import milliseconds, short
 from castiel.cli.running import Limit, Run, Tenant, command, group
 from castiel.cli.values import duration
 from castiel.domain.results import RESULT_TTL_SECONDS, PushResult, SyncResult
@@ -15,18 +16,7 @@ from castiel.errors import NotFound
 
 app = group("What executions and pushes came to. Kept for 30 days.")
 Since = Annotated[str, typer.Option("--since", help="How far back: 90s, 15m, 24h, 7d.")]
-COLUMNS = (
-    "id",
-    "executedAt",
-    "integrationId",
-    "connectionId",
-    "what",
-    "status",
-    "processed",
-    "failed",
-    "duration",
-    "errorCode",
-)
+COLUMNS = ("id", "executedAt", "connectionId", "what", "status", "records", "took", "errorCode")
 ALL = timedelta(seconds=RESULT_TTL_SECONDS)
 
 
@@ -89,18 +79,17 @@ def summary(result: SyncResult | PushResult) -> dict[str, Any]:
     common = {
         "id": result.id,
         "executedAt": result.executed_at,
-        "integrationId": result.integration_id,
         "connectionId": result.connection_id,
-        "duration": f"{result.duration} ms",
+        "took": milliseconds(result.duration),
         "errorCode": result.error_code,
     }
     if isinstance(result, PushResult):
         status = "success" if result.success else "failed"
-        return {**common, "what": f"{result.operation.value} {result.entity_id}", "status": status}
+        return {**common, "what": f"{result.operation.value} {short(result.entity_id)}", "status": status}
+    failed = f", {result.records_failed} failed" if result.records_failed else ""
     return {
         **common,
         "what": result.task_id or "pull",
         "status": result.status.value,
-        "processed": result.records_processed,
-        "failed": result.records_failed,
+        "records": f"{result.records_processed}{failed}",
     }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from castiel.cli.cells import milliseconds
 from castiel.cli.running import ChecksFailed, Limit, Run, Tenant, Yes, command, group
 from castiel.cli.secret_input import read_secret
 from castiel.cli.values import json_or_text, pairs
@@ -231,7 +232,7 @@ async def deliveries(run: Run, webhook_id: WebhookId, tenant: Tenant, limit: Lim
         row.pop("payload", None)
         row.pop("pendingMessages", None)
         if not run.output.as_json:
-            row["duration"] = f"{row.get('duration', 0)} ms"
+            row["duration"] = milliseconds(row.get("duration", 0))
     run.output.rows(rows, DELIVERY_COLUMNS, empty="Nothing has arrived.")
 
 

@@ -9,6 +9,7 @@ from azure.cosmos import PartitionKey
 
 from castiel.azure.cosmos_containers import CONTAINERS
 from castiel.bootstrap import Services
+from castiel.domain.connections import Connection
 from infra.local.stack import LocalStack
 from tests.support.cli import Cli
 
@@ -56,6 +57,42 @@ def test_a_stopped_service_is_named_with_the_way_to_start_it(castiel: Cli, serve
     assert {check["area"] for check in failed} == {AREAS[server]}
     assert all("make stack" in check["advice"] for check in failed)
     assert "Traceback" not in answer.err
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "area", "says"),
+    [
+        ("SERVICE_BUS_QUEUE_OUTBOUND", "no-such-queue", "service-bus", "SERVICE_BUS_QUEUE_OUTBOUND"),
+        ("KEY_VAULT_STATIC_TOKEN", "somebody-else", "key-vault", "KEY_VAULT_STATIC_TOKEN"),
+        ("EVENT_GRID_TOPIC_KEY", "somebody-else", "event-grid", "EVENT_GRID_TOPIC_KEY"),
+        ("COSMOS_DATABASE", "no-such-database", "cosmos", "make stack"),
+        ("COSMOS_ENDPOINT", "", "settings", "local.settings.json"),
+    ],
+)
+def test_what_is_missing_or_forbidden_is_named_with_the_way_out(
+    castiel: Cli, setting: str, value: str, area: str, says: str
+) -> None:
+    answer = castiel("doctor", "--json", env={setting: value})
+    assert answer.code == 1
+    failed = [check for check in answer.json["checks"] if check["status"] == "failed"]
+    assert {check["area"] for check in failed} == {area}
+    assert all(says in check["advice"] for check in failed)
+    if value and area in ("service-bus", "cosmos"):
+        assert all(value in check["detail"] for check in failed)
+
+
+def test_a_connection_whose_provider_refuses_it_is_named(castiel: Cli) -> None:
+    async def plant(services: Services) -> None:
+        await services.stores.connections.create(
+            Connection(id="conn-1", tenant_id="acme", integration_id="slack", credential_id="cred-none")
+        )
+
+    castiel.does(plant)
+    answer = castiel("doctor", "--tenant", "acme", "--json")
+    assert answer.code == 1
+    [failed] = [check for check in answer.json["checks"] if check["status"] == "failed"]
+    assert (failed["area"], "connections authorize" in failed["advice"]) == ("connections", True)
+    assert castiel("doctor", "--tenant", "globex").code == 0
 
 
 def test_a_container_with_another_partition_key_or_life_is_found(castiel: Cli) -> None:

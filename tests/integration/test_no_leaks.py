@@ -3,6 +3,7 @@ documents, events and Redis. No redaction filter helps here: what is searched is
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import io
@@ -26,6 +27,7 @@ from castiel.errors import CastielError
 from castiel.services.credentials.management import NewCredential
 from infra.local.sample import OTHERS, SALESFORCE, TENANT, make_due, plant, webhook_secret
 from tests.support.app import InProcess, running_services
+from tests.support.cli import Cli
 from tests.support.secrets import vault_secrets
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
@@ -91,6 +93,7 @@ async def test_no_secret_is_anywhere_but_in_the_vault(app: InProcess, said: io.S
     found["documents"] = await _documents(services)
     found["redis"] = await _redis(services)
     found["events"] = await _events(services)
+    found["command"] = await asyncio.to_thread(_command, app)
     # Each place was really looked at.
     assert "Credential cred-sf-001 requires reauth" in found["logs"]
     assert len(errors) >= 3
@@ -98,6 +101,7 @@ async def test_no_secret_is_anywhere_but_in_the_vault(app: InProcess, said: io.S
     assert "cred-sf-001" in found["documents"]
     assert "castiel:" in found["redis"]
     assert "reauth_required" in found["events"]
+    assert "waits for re-authorisation" in found["command"]
     assert len(secrets) > 15
     leaks = [
         (place, secret[:4] + "…") for place, text in found.items() for secret in secrets if secret in text
@@ -215,6 +219,34 @@ async def _redis(services: Services) -> str:
             f"{key!r} {await read[await redis.type(key)](redis, key)!r}" async for key in redis.scan_iter("*")
         ]
     return "\n".join(lines)
+
+
+COMMANDS = (
+    "connections list -t tenant-1",
+    "connections show conn-sf-001 -t tenant-1",
+    "connections check -t tenant-1",
+    "credentials list -t tenant-1",
+    "credentials show cred-sf-001 -t tenant-1",
+    "credentials show key-1 -t tenant-1",
+    "credentials health -t tenant-1",
+    "webhooks show reg-123 -t tenant-1",
+    "webhooks deliveries reg-123 -t tenant-1",
+    "results list -t tenant-1",
+    "dlq list",
+    "limits show -t tenant-1",
+    "providers list",
+    "tail -t tenant-1 --since 1h --for 1s",
+    "doctor -t tenant-1",
+)
+
+
+def _command(app: InProcess) -> str:
+    """What the operator's command says of all this, to people and to programs."""
+    cli = Cli(app.stack)
+    for words in COMMANDS:
+        cli(*words.split())
+        cli(*words.split(), "--json")
+    return "".join(cli.said)
 
 
 async def _events(services: Services) -> str:

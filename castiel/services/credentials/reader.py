@@ -82,8 +82,14 @@ class CredentialReader:
             return cached
 
     async def get_fresh(self, tenant_id: str, credential_id: str) -> StoredToken:
-        """The credential as it is stored now. Raises :class:`ConfigurationError` for a disabled one."""
-        credential = await self._credentials.get(tenant_id, credential_id)
+        """The credential as it is stored now. Raises :class:`NotFound`, and :class:`ConfigurationError` for a
+        disabled one."""
+        try:
+            credential = await self._credentials.get(tenant_id, credential_id)
+        except NotFound:
+            raise NotFound(
+                f"there is no credential {credential_id}; a connection's is made by its authorization"
+            ) from None
         if not credential.enabled:
             self.forget((tenant_id, credential_id))
             raise ConfigurationError(f"credential {credential_id}: it is disabled")
