@@ -93,8 +93,11 @@ async def add(
     ],
     tenant: Tenant,
     connection_id: Annotated[
-        str, typer.Option("--id", help="The connection's id, unique in the tenant.", show_default=False)
-    ],
+        str | None,
+        typer.Option(
+            "--id", help="Its id, unique in the tenant; else conn- and the provider's.", show_default=False
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option("--name", help="For people.", show_default=False)] = None,
     entity: Annotated[
         list[str] | None,
@@ -138,7 +141,7 @@ async def add(
     from castiel.services.connections import NewConnection
 
     new = NewConnection(
-        id=connection_id,
+        id=connection_id or f"conn-{integration}",
         tenant_id=tenant,
         integration_id=integration,
         entities=tuple(_entity(text, direction) for text in entity or ()),
@@ -149,7 +152,7 @@ async def add(
         conflict_policy=_policy(conflicts),
         deduplicate=deduplicate,
     )
-    added = await run.named(f"connection {connection_id}", run.services.connections.add(new))
+    added = await run.named(f"connection {new.id}", run.services.connections.add(new))
     run.output.done(f"Added connection {added.id}.", **added.to_json())
     if credential is None and not run.output.as_json:
         run.output.remark(f"Next: connections authorize {added.id} --tenant {tenant}")
