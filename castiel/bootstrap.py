@@ -40,6 +40,7 @@ from castiel.services.deletion_guard import DeletionGuard
 from castiel.services.derived import DerivedShards
 from castiel.services.entity_pulls import EntityPulls
 from castiel.services.failover_limits import FailoverRateLimits
+from castiel.services.first_pull import FirstPulls
 from castiel.services.grouped_queue import GroupedQueue
 from castiel.services.integrations import Integrations
 from castiel.services.jwks import KeySets
@@ -257,6 +258,7 @@ def build(
         leases,
         marks,
         recorder,
+        FirstPulls(database.tasks),
         lease_seconds=settings.sync_lease_seconds,
     )
     push_tasks = PushTaskService(

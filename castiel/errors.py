@@ -11,6 +11,7 @@
     ├── NotFound                      a document, secret or registration that is not there
     ├── AlreadyExists                 a document with this id exists
     ├── Conflict                      somebody else wrote first: read again, decide again   (retryable)
+    ├── FirstPullPending              the connection's own records are not known yet        (retryable)
     ├── LeaseHeld                     another worker has the lease                          (retryable)
     ├── LeaseLost                     our lease ended while we worked                       (retryable)
     ├── RateLimited                   our own limiter said no                               (retryable)
@@ -100,6 +101,12 @@ class AlreadyExists(CastielError):
 
 class Conflict(CastielError):
     """The document was changed by somebody else since it was read."""
+
+    retryable = True
+
+
+class FirstPullPending(CastielError):
+    """The connection's records have not been pulled yet, so nobody knows what is there already."""
 
     retryable = True
 

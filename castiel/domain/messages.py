@@ -38,6 +38,8 @@ class SyncMessage(Model):
     task_id: str | None = None
     entity: str | None = None
     external_ids: list[str] = Field(default_factory=list)
+    deletions: dict[str, UtcDatetime] = Field(default_factory=dict)
+    """Those of ``external_ids`` that the sender said were deleted, and when."""
 
 
 class OutboundSource(StrEnum):

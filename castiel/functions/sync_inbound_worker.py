@@ -33,6 +33,7 @@ from castiel.services.entity_pulls import EntityPulls
 from castiel.services.integrations import Integrations
 from castiel.services.prefetch import prefetch
 from castiel.services.push_task import PushTaskService
+from castiel.services.refetch import as_it_is_now
 from castiel.services.retries import Retries, message_json
 from castiel.services.sync_engine import BidirectionalSyncEngine
 from castiel.services.sync_tasks import SyncTaskService, connection_lease
@@ -223,8 +224,13 @@ class SyncInboundWorker:
             return
         adapter = self._integrations.adapter(connection)
         found = await adapter.get(entity.entity, message.external_ids)
+        records = [
+            record
+            for key in message.external_ids
+            if (record := as_it_is_now(entity.entity, key, found.get(key), message.deletions.get(key)))
+        ]
         context = await self._engine.context(connection, entity, message.correlation_id)
-        await self._engine.pull(context, list(found.values()))
+        await self._engine.pull(context, records)
 
     async def _continue_later(self, received: ReceivedMessage, run: _Run, error: CastielError) -> None:
         """A limit, not a failure: what was done is saved, the rest waits. It counts as a try only without progress."""

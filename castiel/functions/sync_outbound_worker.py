@@ -14,8 +14,16 @@ from castiel import telemetry, tracing
 from castiel.domain.messages import OutboundMessage, OutboundSource, SyncMessage, parse_outbound
 from castiel.domain.pushing import newest_per_shard
 from castiel.domain.results import PushResult
-from castiel.domain.retry import MAX_DELAY_SECONDS, RetryIn
-from castiel.errors import CastielError, InvalidMessage, LeaseHeld, OutcomeUnknown, RateLimited, Unexpected
+from castiel.domain.retry import MAX_DELAY_SECONDS, RetryIn, backoff
+from castiel.errors import (
+    CastielError,
+    FirstPullPending,
+    InvalidMessage,
+    LeaseHeld,
+    OutcomeUnknown,
+    RateLimited,
+    Unexpected,
+)
 from castiel.ports.clock import Clock
 from castiel.ports.messaging import Queue, QueueMessage, ReceivedMessage
 from castiel.ports.stores import ResultStore
@@ -26,6 +34,9 @@ from castiel.services.retries import Retries, message_json
 from castiel.services.time_budget import TimeBudgetSpent
 
 logger = logging.getLogger(__name__)
+
+FIRST_PULL_SECONDS = 5.0
+"""The shortest time until a create looks again whether its connection has been pulled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +200,14 @@ class SyncOutboundWorker:
             logger.error("push failed: %s", error, extra=_dimensions(change, error))
 
     def _try_again(self, received: ReceivedMessage, error: CastielError, batch: _Batch) -> bool:
-        if isinstance(error, LeaseHeld | RateLimited):
+        if isinstance(error, FirstPullPending):
+            # Not a failure either, but it may take hours: asked again less and less often.
+            delay, attempt = (
+                backoff(received.hop, self._clock.random, base=2 * FIRST_PULL_SECONDS),
+                received.attempt,
+            )
+            delay = max(FIRST_PULL_SECONDS, delay)
+        elif isinstance(error, LeaseHeld | RateLimited):
             # Not a failure: somebody works on the shard, or our own limit says later.
             delay, attempt = error.retry_after or 1.0, received.attempt
         else:

@@ -39,6 +39,12 @@ class ReceivedMessage:
     properties: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def hop(self) -> int:
+        """How often it was put back before, for whatever reason: the end of its id says so."""
+        _, _, hop = self.message_id.partition("#")
+        return int(hop) if hop.isdigit() else 0
+
+    @property
     def attempt(self) -> int:
         """How many tries ended in a retryable failure before this one."""
         value = self.properties.get("attempt", 0)

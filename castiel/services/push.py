@@ -16,6 +16,7 @@ from castiel.errors import (
     CastielError,
     ConfigurationError,
     ConversionFailed,
+    FirstPullPending,
     LeaseHeld,
     LeaseLost,
     NotFound,
@@ -25,6 +26,7 @@ from castiel.errors import (
 from castiel.ports.coordination import Lease, Leases, Marks
 from castiel.ports.stores import ConnectionStore, ShardStore
 from castiel.services.conversion import ConversionSchemaService
+from castiel.services.first_pull import FirstPulls
 from castiel.services.integrations import Integrations
 from castiel.services.push_record import PushRecorder
 
@@ -67,6 +69,7 @@ class PushService:
         leases: Leases,
         marks: Marks,
         recorder: PushRecorder,
+        first_pulls: FirstPulls,
         *,
         lease_seconds: float,
     ) -> None:
@@ -78,6 +81,7 @@ class PushService:
         self._leases = leases
         self._marks = marks
         self._recorder = recorder
+        self._first_pulls = first_pulls
         self._lease_seconds = lease_seconds
 
     async def push(self, messages: Sequence[OutboundMessage], tries: Mapping[str, int]) -> dict[str, Pushed]:
@@ -123,6 +127,7 @@ class PushService:
         plans = await self._plans(work, messages)
         plans = await self._complete_updates(work, plans)
         plans = await self._complete_deletions(work, plans, messages, held)
+        plans = await self._without_early_creates(work, plans)
         for operation in (Operation.CREATE, Operation.UPDATE, Operation.DELETE):
             await self._carry_out(work, [plan for plan in plans if plan.operation is operation], held)
 
@@ -193,6 +198,15 @@ class PushService:
                 continue
             completed.append(plan)
         return completed
+
+    async def _without_early_creates(self, work: _Push, plans: Sequence[PushPlan]) -> list[PushPlan]:
+        """What a connection already has is not made there again: creates wait until its own records are known."""
+        creates = [plan for plan in plans if plan.operation is Operation.CREATE]
+        if not creates or not await self._first_pulls.is_pending(work.connection, work.entity):
+            return list(plans)
+        for plan in creates:
+            work.outcomes[plan.shard.id] = _pushed(plan, PushOutcome(plan.shard.id, error=FirstPullPending()))
+        return [plan for plan in plans if plan.operation is not Operation.CREATE]
 
     async def _carry_out(self, work: _Push, plans: Sequence[PushPlan], held: Mapping[str, Lease]) -> None:
         """The provider calls of one operation, and what they came to, remembered in one go."""

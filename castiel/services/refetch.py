@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from castiel.adapters.base import ExternalRecord
 from castiel.domain.messages import Operation, OutboundMessage
@@ -56,27 +57,34 @@ class RefetchService:
         records = [
             record
             for external_id, message in newest.items()
-            if (record := _now(entity.entity, external_id, found.get(external_id), message)) is not None
+            if (
+                record := as_it_is_now(
+                    entity.entity, external_id, found.get(external_id), _deleted_at(message)
+                )
+            )
         ]
         context = await self._engine.context(connection, entity, first.correlation_id)
         await self._engine.pull(context, records)
 
 
-def _now(
-    entity: str, external_id: str, found: ExternalRecord | None, message: OutboundMessage
+def as_it_is_now(
+    entity: str, external_id: str, found: ExternalRecord | None, deleted_at: datetime | None
 ) -> ExternalRecord | None:
-    """The record as it is now.
+    """An announced record as it is now: what was found of it, or its tombstone, or ``None``.
 
-    One that isn't there was deleted when the provider said so, else it is perhaps just not for this account. Of a
-    deletion the event knows best when it was: some providers round their records' times down to minutes.
+    ``deleted_at``: when it was deleted, if that is what was announced. One that isn't there was deleted when the
+    provider said so, else it is perhaps just not for this account. Of a deletion the event knows best when it was: some
+    providers round their records' times down to minutes.
     """
-    deleting = message.operation is Operation.DELETE
-    if found is not None and found.deleted and deleting:
-        moments = [m for m in (found.modified_at, message.occurred_at) if m is not None]
-        return replace(found, modified_at=max(moments, default=None))
+    if found is not None and found.deleted and deleted_at is not None:
+        return replace(found, modified_at=max(deleted_at, found.modified_at or deleted_at))
     if found is not None:
         return found
-    if not deleting:
+    if deleted_at is None:
         logger.info("webhook's record not found", extra={"entity": entity})
         return None
-    return ExternalRecord(entity, external_id, {}, message.occurred_at or message.enqueued_at, deleted=True)
+    return ExternalRecord(entity, external_id, {}, deleted_at, deleted=True)
+
+
+def _deleted_at(message: OutboundMessage) -> datetime | None:
+    return (message.occurred_at or message.enqueued_at) if message.operation is Operation.DELETE else None

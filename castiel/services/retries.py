@@ -56,9 +56,9 @@ class Retries:
                 "reason": reason,
             },
         )
-        root, _, hop = message.message_id.partition("#")
+        root = message.message_id.partition("#")[0]
         return QueueMessage(
-            message_id=f"{root}#{int(hop or 0) + 1}",
+            message_id=f"{root}#{message.hop + 1}",
             body=message.body.decode(errors="replace"),
             correlation_id=message.correlation_id or root,
             due=self._clock.now() + timedelta(seconds=delay),

@@ -14,7 +14,7 @@ from castiel.bootstrap import Services
 from castiel.domain.connections import Connection, EntitySync
 from castiel.domain.conversion import ConversionSchema
 from castiel.domain.credentials import Credential, OAuthClient, TokenSecret
-from castiel.domain.tasks import SyncMode, SyncTask
+from castiel.domain.tasks import EntityCheckpoint, SyncMode, SyncTask
 from castiel.domain.webhooks import Registration
 from castiel.errors import AlreadyExists, NotFound
 from infra.local.sandbox.client import SandboxControl
@@ -147,8 +147,14 @@ TRAVEL = (
 """A company whose contacts live in three places, each of which is told what changes in the others."""
 
 
-async def plant(services: Services, control: SandboxControl, sample: SampleProvider = SALESFORCE) -> None:
-    """Create what is missing: connection, credential and its secrets, task, registration, sandbox records."""
+async def plant(
+    services: Services, control: SandboxControl, sample: SampleProvider = SALESFORCE, *, pulled: bool = True
+) -> None:
+    """Create what is missing: connection, credential and its secrets, task, registration, sandbox records.
+
+    ``pulled``: the connection counts as pulled before, so that nothing made here waits for that; its task still begins
+    at the beginning.
+    """
     if not any(entity["live"] for entity in (await control.counts()).values()):
         await control.seed(**sample.records)
     await _credential(services, control, sample)
@@ -182,6 +188,7 @@ async def plant(services: Services, control: SandboxControl, sample: SampleProvi
                 integration_id=sample.integration_id,
                 connection_id=sample.connection_id,
                 sync_mode=sample.sync_mode,
+                checkpoints={entity: EntityCheckpoint(ended=True) for entity in sample.entities if pulled},
             )
         )
     )

@@ -11,8 +11,9 @@ import pytest
 import pytest_asyncio
 
 from castiel.bootstrap import Services, build
-from castiel.domain.messages import Operation, OutboundMessage, OutboundSource
+from castiel.domain.messages import Operation, OutboundMessage, OutboundSource, SyncMessage
 from castiel.domain.shards import Shard
+from castiel.domain.tasks import SyncMode
 from castiel.ports.messaging import QueueMessage, ReceivedMessage
 from infra.local.sample import SampleProvider, plant
 from infra.local.sandbox.client import SandboxControl
@@ -118,6 +119,29 @@ async def test_a_providers_events_in_any_order(app: InProcess, order: Sequence[i
     assert gone.deleted
     assert not kept.deleted
     assert kept.fields["title"] == "Late"
+
+
+async def test_a_deletion_that_a_registration_only_pulls(app: InProcess) -> None:
+    """Salesforce no longer shows the record, so that only the message knows that it was deleted."""
+    async with app.control() as control:
+        record = await control.create("Contact", LastName="PulledAway", Email="pulled@example.com")
+        await app.services.outbound_worker.handle([event(record["Id"], Operation.CREATE)])
+        await control.delete("Contact", record["Id"])
+    for deletions in ({}, {record["Id"]: datetime.now(UTC)}):
+        assert not (await shard_of(app, record["Id"])).deleted
+        body = SyncMessage(
+            integration_id="salesforce",
+            tenant_id=SAMPLE.tenant,
+            connection_id=SAMPLE.connection_id,
+            sync_mode=SyncMode.PULL,
+            correlation_id="pull",
+            enqueued_at=datetime.now(UTC),
+            entity="Contact",
+            external_ids=[record["Id"]],
+            deletions=deletions,
+        )
+        await app.services.inbound_worker.handle(ReceivedMessage(body.to_json_text().encode(), "pull"))
+    assert (await shard_of(app, record["Id"])).deleted
 
 
 def event(record_id: str, operation: Operation) -> ReceivedMessage:

@@ -106,7 +106,7 @@ async def test_a_worker_that_lost_its_lease_stops_and_another_goes_on(app: InPro
 
     async def first_entity_stored() -> bool:
         task = await app.services.stores.tasks.get(TENANT, SALESFORCE.task_id)
-        return "Account" in task.checkpoints
+        return task.checkpoints["Account"].cursor is not None
 
     await until(first_entity_stored, "the first entity is stored")
     redis = app.services.clients.redis

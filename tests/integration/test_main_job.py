@@ -75,7 +75,7 @@ async def test_a_host_killed_in_the_middle_of_the_pull_loses_and_repeats_nothing
 
     async def accounts_stored() -> bool:
         current = await app.services.stores.tasks.get(TENANT, task.id)
-        return "Account" in current.checkpoints
+        return current.checkpoints["Account"].cursor is not None
 
     await until(accounts_stored, "the first entity is stored")
     await asyncio.to_thread(app.host.kill)

@@ -31,7 +31,13 @@ from castiel.services.shard_union import ShardUnion
 from castiel.services.sync_engine import BidirectionalSyncEngine
 from tests.support.fakes.coordination import MemoryEvents, MemoryQueue, YieldingClock
 from tests.support.fakes.documents import MemoryConnections
-from tests.support.fakes.records import MemoryConflicts, MemoryFailedRecords, MemorySchemas, MemoryShards
+from tests.support.fakes.records import (
+    MemoryConflicts,
+    MemoryFailedRecords,
+    MemorySchemas,
+    MemoryShards,
+    MemoryTasks,
+)
 from tests.support.fakes.short_memory import MemoryClaims, MemorySeenRecords
 
 TENANT = "acme"
@@ -76,6 +82,7 @@ class World:
     conflicts: MemoryConflicts = field(default_factory=MemoryConflicts)
     failed: MemoryFailedRecords = field(default_factory=MemoryFailedRecords)
     connections: MemoryConnections = field(default_factory=MemoryConnections)
+    tasks: MemoryTasks = field(default_factory=MemoryTasks)
     queue: MemoryQueue = field(default_factory=MemoryQueue)
     events: MemoryEvents = field(default_factory=MemoryEvents)
     resolvers: Mapping[str, Resolver] = field(default_factory=lambda: BUILT_IN)

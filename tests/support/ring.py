@@ -17,6 +17,7 @@ from castiel.functions.sync_outbound_worker import SyncOutboundWorker
 from castiel.ports.clock import Clock
 from castiel.ports.messaging import QueueMessage, ReceivedMessage
 from castiel.services.conversion import ConversionSchemaService
+from castiel.services.first_pull import FirstPulls
 from castiel.services.integrations import Integrations
 from castiel.services.push import PushService
 from castiel.services.push_record import PushRecorder
@@ -129,6 +130,7 @@ class Ring:
             leases,
             marks,
             PushRecorder(world.shards, marks, world.clock),
+            FirstPulls(world.tasks),
             lease_seconds=60,
         )
         self._results = _Results()

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -369,6 +369,15 @@ async def test_a_pull_registration_pulls_the_record(door: Door) -> None:
     await door.salesforce()
     [message] = [parse_inbound(sent.body.encode()) for sent in door.inbound.sent]
     assert (message.entity, message.external_ids) == ("Contact", ["003000000000001AAA"])
+    assert message.deletions == {}
+
+
+async def test_a_pull_registration_says_of_a_deleted_record_that_it_was_deleted(door: Door) -> None:
+    await door.plant(action=WebhookAction.PULL)
+    await door.salesforce(event="contact.deleted", occurredAt="2025-12-10T12:59:00Z")
+    [message] = [parse_inbound(sent.body.encode()) for sent in door.inbound.sent]
+    assert message.external_ids == ["003000000000001AAA"]
+    assert message.deletions == {"003000000000001AAA": datetime(2025, 12, 10, 12, 59, tzinfo=UTC)}
 
 
 @pytest.mark.parametrize("changes", [{"action": WebhookAction.NONE}, {"events": ["account.*"]}])

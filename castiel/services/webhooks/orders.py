@@ -102,12 +102,12 @@ class OrderBook:
     def _record_pulls(
         self, registration: Registration, events: Sequence[WebhookEvent], key: str, correlation_id: str
     ) -> list[QueueMessage]:
-        ids: dict[str, dict[str, None]] = {}
+        newest: dict[str, dict[str, WebhookEvent]] = {}
         for event in events:
-            ids.setdefault(event.entity or "", {})[event.external_id or ""] = None
+            newest.setdefault(event.entity or "", {})[event.external_id or ""] = event
         pulls = [
-            (entity, list(found)[start : start + RECORDS_PER_PULL])
-            for entity, found in ids.items()
+            (entity, list(found.values())[start : start + RECORDS_PER_PULL])
+            for entity, found in newest.items()
             for start in range(0, len(found), RECORDS_PER_PULL)
         ]
         return [
@@ -127,8 +127,9 @@ class OrderBook:
         return QueueMessage(f"whp:{name}:{bucket}", body, correlation_id, due=due)
 
     def _pull(
-        self, registration: Registration, entity: str, external_ids: list[str], correlation_id: str
+        self, registration: Registration, entity: str, events: Sequence[WebhookEvent], correlation_id: str
     ) -> str:
+        now = self._clock.now()
         return SyncMessage(
             integration_id=registration.integration_id,
             tenant_id=registration.tenant_id,
@@ -136,9 +137,14 @@ class OrderBook:
             sync_mode=SyncMode.PULL,
             priority=Priority.HIGH,
             correlation_id=correlation_id,
-            enqueued_at=self._clock.now(),
+            enqueued_at=now,
             entity=entity,
-            external_ids=external_ids,
+            external_ids=[event.external_id or "" for event in events],
+            deletions={
+                event.external_id or "": event.occurred_at or now
+                for event in events
+                if event.operation is Operation.DELETE
+            },
         ).to_json_text()
 
 

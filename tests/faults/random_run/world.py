@@ -153,7 +153,7 @@ async def running_world(folder: Path) -> AsyncIterator[World]:
         }
         world = World(app, hosts, controls, later)
         for system in SYSTEMS:
-            await plant(app.services, world.control(system), system)
+            await plant(app.services, world.control(system), system, pulled=False)
             await _unlimited(world, system)
         yield world
 

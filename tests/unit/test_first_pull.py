@@ -1,0 +1,95 @@
+"""What a connection already has is not made there again: creates wait until its own records have been pulled once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from castiel.domain.connections import Connection, EntitySync
+from castiel.domain.tasks import EntityCheckpoint, SyncMode, SyncTask, TaskType
+from castiel.services.first_pull import FirstPulls
+from tests.support.engine import ADA, GRACE, TENANT, person
+from tests.support.fakes.records import MemoryTasks
+from tests.support.ring import Ring, ring_of
+
+
+def pull_task(connection: str, **more: Any) -> SyncTask:
+    return SyncTask(
+        **{
+            "id": f"task-{connection}",
+            "tenant_id": TENANT,
+            "integration_id": connection,
+            "connection_id": connection,
+            "sync_mode": SyncMode.PULL,
+            **more,
+        }
+    )
+
+
+async def with_mail_never_pulled() -> tuple[Ring, SyncTask]:
+    """Ada is in both systems; nobody knows yet that she is in the second."""
+    ring = await ring_of("crm", "mail")
+    task = await ring.world.tasks.create(pull_task("mail"))
+    ring.providers["mail"].write("m1", ADA)
+    ring.providers["mail"].told.clear()
+    ring.providers["crm"].write("c1", ADA)
+    ring.providers["crm"].write("c2", GRACE)
+    for _ in range(8):
+        assert await ring.step()
+    return ring, task
+
+
+async def test_creates_wait_for_the_first_pull_and_then_make_only_what_is_missing() -> None:
+    ring, task = await with_mail_never_pulled()
+    assert list(ring.providers["mail"].live()) == ["m1"]
+    assert [result for result in ring.results if not result.success] == []
+
+    fields, at, _ = ring.providers["mail"].people["m1"]
+    await ring.world.pull("mail", person("m1", at, **fields))
+    task.checkpoints["Person"] = EntityCheckpoint(cursor={"at": "now"}, ended=True)
+    await ring.world.tasks.replace(task)
+    await ring.settle()
+
+    assert sorted(p["firstName"] for p in ring.providers["mail"].live().values()) == ["Ada", "Grace"]
+    assert len(ring.providers["crm"].live()) == 2
+    assert len(ring.world.live()) == 2
+
+
+async def test_they_ask_less_and_less_often() -> None:
+    ring, _ = await with_mail_never_pulled()
+    clock = ring.world.clock
+    for hop in (3, 8):
+        while not any(m.message_id.endswith(f"#{hop}") for m in ring.world.queue.sent):
+            assert await ring.step()
+        due = [m.due for m in ring.world.queue.sent if m.message_id.endswith(f"#{hop}")]
+        assert due[0] is not None
+        assert 5 <= (due[0] - clock.now()).total_seconds() <= 10 * 2 ** (hop - 1)
+
+
+CONNECTION = Connection(id="mail", tenant_id=TENANT, integration_id="mail", credential_id="c")
+
+
+@pytest.mark.parametrize(
+    ("task", "entity", "pending"),
+    [
+        (pull_task("mail"), {}, True),
+        (pull_task("mail", sync_mode=SyncMode.BIDIRECTIONAL), {}, True),
+        (pull_task("mail", entities=["Person"]), {}, True),
+        (pull_task("mail", checkpoints={"Person": EntityCheckpoint(cursor={})}), {}, True),
+        (pull_task("mail", checkpoints={"Person": EntityCheckpoint(cursor={}, ended=True)}), {}, False),
+        (pull_task("mail", sync_mode=SyncMode.PUSH), {}, False),
+        (pull_task("mail", type=TaskType.WEBHOOK), {}, False),
+        (pull_task("mail", enabled=False), {}, False),
+        (pull_task("mail", entities=["Company"]), {}, False),
+        (pull_task("crm"), {}, False),
+        (pull_task("mail"), {"direction": SyncMode.PUSH}, False),
+    ],
+)
+async def test_only_a_pull_that_will_come_is_waited_for(
+    task: SyncTask, entity: dict[str, Any], pending: bool
+) -> None:
+    tasks = MemoryTasks()
+    await tasks.create(task)
+    sync = EntitySync(entity="Person", shard_type="contact", **entity)
+    assert await FirstPulls(tasks).is_pending(CONNECTION, sync) is pending
