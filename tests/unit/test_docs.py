@@ -12,6 +12,7 @@ import pytest
 
 from castiel.adapters.registry import load_providers
 from infra.local.process import CHECKOUT
+from infra.queries import TABLES, problems_of
 from tests.support.markdown import anchors, blocks, links, markdown_files
 
 RUNNABLE = re.compile(r'sh runnable(?: until="[^"]+")?')
@@ -96,3 +97,22 @@ def test_every_provider_has_its_page_part_with_all_its_settings() -> None:
         part = text.split(f"\n## {provider.title}\n", 1)[1].split("\n## ", 1)[0]
         table = re.findall(r"^\| `(\w+)` \|", part, re.MULTILINE)
         assert sorted(table) == sorted(provider.capabilities.arguments), provider.integration_id
+
+
+def test_queries_ask_for_what_is_emitted() -> None:
+    """Those over one table that the infrastructure's queries use too."""
+    found = [
+        query
+        for file in markdown_files()
+        for block in blocks(file)
+        if block.info == "kusto"
+        for query in statements(block.text)
+    ]
+    over_one_table = [query for query in found if query.split("\n")[1].strip() in TABLES]
+    assert len(over_one_table) >= 4
+    assert [problem for query in over_one_table for problem in problems_of(query)] == []
+
+
+def statements(text: str) -> list[str]:
+    """A block's queries: each begins with a comment, and a blank line parts them."""
+    return [part for part in text.strip().split("\n\n") if part.startswith("//")]
