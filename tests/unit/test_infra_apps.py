@@ -56,6 +56,13 @@ def test_scale_is_as_specified() -> None:
     assert sum(megabytes) <= 512_000
 
 
+def test_a_zone_redundant_plan_has_two_instances_ready() -> None:
+    for each in PROD.of_type("Microsoft.Web/serverfarms"):
+        (site,) = [site for site in sites().values() if site.body["properties"]["serverFarmId"] == each.id]
+        ready = site.body["properties"]["functionAppConfig"]["scaleAndConcurrency"]["alwaysReady"]
+        assert not each.body["properties"]["zoneRedundant"] or ready[0]["instanceCount"] >= 2
+
+
 def test_azd_deploys_each_app() -> None:
     text = (ROOT / "azure.yaml").read_text("utf-8")
     services = re.findall(r"(?m)^  (\w+):\n    project: \.", text)

@@ -54,10 +54,17 @@ def test_every_alert_that_was_asked_for_is_there() -> None:
     metric_alerts = {
         re.sub(r"^castiel-|-\w+$", "", each.name) for each in PROD.of_type("Microsoft.Insights/metricAlerts")
     }
-    assert {"dead-letters", "queue-stalled"} <= metric_alerts
+    assert {"dead-letters", "queue-stalled-sync-inbound", "queue-stalled-sync-outbound"} <= metric_alerts
     assert {"reauth-required", "failure-rate", "queue-age", "webhook-errors", "limiter-fallback"} <= set(
         RULES
     )
+
+
+def test_a_rule_of_several_conditions_takes_one_value_of_a_dimension() -> None:
+    for each in PROD.of_type("Microsoft.Insights/metricAlerts"):
+        conditions = each.body["properties"]["criteria"]["allOf"]
+        for dimension in (found for condition in conditions for found in condition["dimensions"]):
+            assert len(conditions) == 1 or len(dimension["values"]) == 1, each.name
 
 
 @pytest.mark.parametrize("name", RULES)

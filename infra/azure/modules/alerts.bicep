@@ -150,8 +150,37 @@ resource queryRules 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for a
 }]
 
 // Over what the platform counts, whether Castiel runs or not.
-var queues = { name: 'EntityName', operator: 'Include', values: ['sync-inbound', 'sync-outbound'] }
-var metricAlerts = [
+var queueNames = ['sync-inbound', 'sync-outbound']
+var stalled = map(queueNames, queue => {
+  name: 'queue-stalled-${queue}'
+  description: 'Messages wait in ${queue} and none was completed for half an hour: is its worker running?'
+  severity: 1
+  target: namespaceId
+  window: 'PT30M'
+  // A rule of two conditions takes one value of a dimension only
+  // (https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-types#apply-multiple-conditions-to-a-metric-alert-rule).
+  criteria: [
+    {
+      name: 'waiting'
+      criterionType: 'StaticThresholdCriterion'
+      metricName: 'ActiveMessages'
+      timeAggregation: 'Minimum'
+      operator: 'GreaterThan'
+      threshold: 0
+      dimensions: [{ name: 'EntityName', operator: 'Include', values: [queue] }]
+    }
+    {
+      name: 'completed'
+      criterionType: 'StaticThresholdCriterion'
+      metricName: 'CompleteMessage'
+      timeAggregation: 'Total'
+      operator: 'LessThan'
+      threshold: 1
+      dimensions: [{ name: 'EntityName', operator: 'Include', values: [queue] }]
+    }
+  ]
+})
+var single = [
   {
     name: 'dead-letters'
     description: 'A queue has given up on messages: python -m castiel dlq list shows them.'
@@ -166,34 +195,7 @@ var metricAlerts = [
         timeAggregation: 'Maximum'
         operator: 'GreaterThan'
         threshold: 0
-        dimensions: [queues]
-      }
-    ]
-  }
-  {
-    name: 'queue-stalled'
-    description: 'Messages wait and none was completed for half an hour: is the worker running?'
-    severity: 1
-    target: namespaceId
-    window: 'PT30M'
-    criteria: [
-      {
-        name: 'waiting'
-        criterionType: 'StaticThresholdCriterion'
-        metricName: 'ActiveMessages'
-        timeAggregation: 'Minimum'
-        operator: 'GreaterThan'
-        threshold: 0
-        dimensions: [queues]
-      }
-      {
-        name: 'completed'
-        criterionType: 'StaticThresholdCriterion'
-        metricName: 'CompleteMessage'
-        timeAggregation: 'Total'
-        operator: 'LessThan'
-        threshold: 1
-        dimensions: [queues]
+        dimensions: [{ name: 'EntityName', operator: 'Include', values: queueNames }]
       }
     ]
   }
@@ -234,6 +236,7 @@ var metricAlerts = [
     ]
   }
 ]
+var metricAlerts = concat(single, stalled)
 
 resource metricRules 'Microsoft.Insights/metricAlerts@2018-03-01' = [for alert in metricAlerts: {
   name: 'castiel-${alert.name}-${token}'

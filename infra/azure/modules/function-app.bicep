@@ -166,7 +166,9 @@ resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
   sku: { tier: 'FlexConsumption', name: 'FC1' }
   properties: {
     reserved: true
-    zoneRedundant: zoneRedundant
+    // A zone-redundant plan takes two always-ready instances or more, and starts two where there are fewer
+    // (https://learn.microsoft.com/azure/reliability/reliability-functions).
+    zoneRedundant: zoneRedundant && scale.alwaysReady > 1
   }
 }
 
