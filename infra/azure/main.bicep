@@ -53,7 +53,7 @@ var sizes = {
     // Autoscale maxima in RU/s; a tenth of them is the floor that is paid for.
     cosmosThroughput: { database: 4000, shards: 20000, 'sync-results': 4000, 'webhook-audit': 10000 }
     cosmosBackupTier: 'Continuous30Days'
-    redisSku: 'Balanced_B1'
+    redisSku: 'Balanced_B3'
     redisHighAvailability: 'Enabled'
     zoneRedundant: true
     storageSku: 'Standard_ZRS'
