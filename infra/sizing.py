@@ -102,7 +102,7 @@ LIMITS_MET: tuple[Limit, ...] = (
         20e9,
         "bytes a day",
         MESSAGES * LOG_BYTES,
-        "sample traces (`OTEL_TRACES_SAMPLER=traceidratio`), then raise the cap",
+        "sample traces (`OTEL_TRACES_SAMPLER=microsoft.fixed_percentage`), then raise the cap",
     ),
     Limit(
         "Service Bus Standard: 1 000 credits a second",
@@ -213,7 +213,9 @@ def costs(tenants: int) -> dict[str, float]:
         "Functions": ready + running + need["messages a day"] * MONTH * FLEX_EXECUTION,
         "Cosmos DB, throughput": autoscale * COSMOS_RU_HOUR * 24 * MONTH,
         "Cosmos DB, storage": need["GB in Cosmos DB"] * COSMOS_GB,
-        "Service Bus": units * BUS_UNIT if premium else BUS_BASE + max(0.0, operations - 13e6) * BUS_OPERATION,
+        "Service Bus": units * BUS_UNIT
+        if premium
+        else BUS_BASE + max(0.0, operations - 13e6) * BUS_OPERATION,
         "Managed Redis": redis_size(need["GB in Redis"])[1],
         "Key Vault": secrets * VAULT_OPERATION,
         "Event Grid": tenants * MONTH * (PULLS + DELIVERIES) * EVENT,
@@ -236,7 +238,14 @@ def tables() -> str:
     lines += [f"| **together** | **{day:,.0f}** | |", "", "### What is needed", "", f"| | {heads} |", rules]
     lines += [f"| {name} | {' | '.join(_number(each[name]) for each in need)} |" for name in need[0]]
     sizes = " | ".join(redis_size(each["GB in Redis"])[0] for each in need)
-    lines += [f"| Redis size | {sizes} |", "", "### What it costs, US dollars a month", "", f"| | {heads} |", rules]
+    lines += [
+        f"| Redis size | {sizes} |",
+        "",
+        "### What it costs, US dollars a month",
+        "",
+        f"| | {heads} |",
+        rules,
+    ]
     lines += [f"| {name} | {' | '.join(_number(each[name]) for each in cost)} |" for name in cost[0]]
     total = [sum(each.values()) for each in cost]
     lines += [

@@ -356,4 +356,5 @@ output COSMOS_DATABASE string = databaseName
 output SERVICE_BUS_CONNECTION_STRING__fullyQualifiedNamespace string = messaging.outputs.host
 output KEY_VAULT_URL string = vault.outputs.uri
 output REDIS_URL string = cache.outputs.url
+output REDIS_USE_ENTRA string = 'true'
 output EVENT_GRID_TOPIC_ENDPOINT string = events.outputs.endpoint

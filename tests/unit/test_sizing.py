@@ -27,7 +27,10 @@ def test_the_page_has_the_tables() -> None:
 
 
 def test_the_arithmetic_is_that_of_what_is_deployed() -> None:
-    scale = {app: site.body["properties"]["functionAppConfig"]["scaleAndConcurrency"] for app, site in sites().items()}
+    scale = {
+        app: site.body["properties"]["functionAppConfig"]["scaleAndConcurrency"]
+        for app, site in sites().items()
+    }
     for app, gigabytes in GIGABYTES.items():
         assert scale[app]["instanceMemoryMB"] == gigabytes * 1024
     concurrency = host_settings(sites()["inbound"])["extensions"]["serviceBus"]["maxConcurrentCalls"]
@@ -46,7 +49,9 @@ def test_the_arithmetic_is_that_of_what_is_deployed() -> None:
 def test_prod_is_sized_for_a_thousand_tenants() -> None:
     need = needs(1_000)
     (cache,) = PROD.of_type("Microsoft.Cache/redisEnterprise")
-    size = next(gigabytes for gigabytes, (name, _) in REDIS_MONTH.items() if name == cache.body["sku"]["name"])
+    size = next(
+        gigabytes for gigabytes, (name, _) in REDIS_MONTH.items() if name == cache.body["sku"]["name"]
+    )
     assert need["GB in Redis"] <= 0.8 * size
     assert need["outbound instances at peak"] <= 50
     assert all(each.tenants > 1_000 for each in LIMITS_MET)

@@ -42,6 +42,7 @@ var containers = [
       '/blockingKeys/[]/?'
       '/references/[]/connectionId/?'
       '/references/[]/entity/?'
+      '/references/[]/deleted/?'
       '/links/[]/shardId/?'
       '/links/[]/relation/?'
       '/deleted/?'
