@@ -11,7 +11,7 @@ CHECK_JOBS ?= 2
 TEST_JOBS ?= 4
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run demo stack check test faults providers bench docs oldest oldest-tests configuration queries format clean clean-data
+.PHONY: help setup run demo stack check test faults providers bench docs oldest oldest-tests queries format clean clean-data
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -57,9 +57,6 @@ $(VENV)/.bench-ready: $(READY)
 bench: $(VENV)/.bench-ready ## Measure (ONLY=name for one); the last line is one JSON object
 	@exec $(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
-configuration: $(READY) ## Write docs/configuration.md anew from castiel/settings.py
-	$(BIN)/python -m infra.configuration
-
 queries: $(READY) ## Parse the alerts' and the Workbook's queries as Azure does (needs node and npm)
 	@npm install --silent --no-save --no-package-lock --prefix $(VENV)/kusto @kusto/language-service-next@12.4.1
 	@$(BIN)/python -m infra.queries > $(VENV)/kusto/queries.json
@@ -68,6 +65,7 @@ queries: $(READY) ## Parse the alerts' and the Workbook's queries as Azure does 
 docs: $(READY) ## Write the parts of the documents that are made from the code
 	$(BIN)/python tools/write_docs.py
 	$(BIN)/python -m infra.configuration
+	$(BIN)/python -m infra.sizing
 
 oldest: ## Unit tests and one local run on Python 3.11, the oldest that is supported, where this machine has it
 	@python=$$(tools/find_python.sh 11) || { echo "Skipped: nothing was tested on Python 3.11"; exit 0; }; \

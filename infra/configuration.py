@@ -119,7 +119,7 @@ def document() -> str:
     lines = [
         "# Configuration",
         "",
-        "Made by `make configuration` from `castiel/settings.py`; change it there.",
+        "Made by `make docs` from `castiel/settings.py`; change it there.",
         "",
         "Every setting is an environment variable: an app setting in Azure (`infra/azure/modules/function-app.bicep`), a",
         "value in `local.settings.json` on this machine (`make stack` writes it; `local.settings.json.example` shows it).",
@@ -175,7 +175,7 @@ def differences(bicep: Mapping[str, str], local: Mapping[str, str], text: str) -
                 yield f"{place}: {name} is no setting of castiel/settings.py or the platform"
     if text != document():
         missing = [name for name in known if f"`{name}`" not in text]
-        yield f"{DOCUMENT.name}: out of date ({', '.join(missing) or 'see the difference'}); run make configuration"
+        yield f"{DOCUMENT.name}: out of date ({', '.join(missing) or 'see the difference'}); run make docs"
 
 
 def main() -> None:

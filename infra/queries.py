@@ -1,4 +1,4 @@
-"""The queries of the alerts and the Workbook: where they are, and which tables and names they may use.
+"""The queries of the alerts, the Workbook and the documents: where they are, and which tables and names they may use.
 
 ``python -m infra.queries`` prints them with the tables as JSON, for ``tools/check_queries.cjs``.
 """
@@ -101,6 +101,10 @@ def queries() -> dict[str, str]:
     for item in workbook["items"]:
         if "query" in item["content"]:
             found[f"workbook: {item['name']}"] = item["content"]["query"].replace("{TimeRange:grain}", "1h")
+    for file in sorted((ROOT / "docs").glob("*.md")):
+        for block in re.findall(r"(?ms)^```kusto\n(.*?)^```", file.read_text("utf-8")):
+            for number, query in enumerate(block.strip().split("\n\n"), 1):
+                found[f"{file.name}: {number}"] = query
     return found
 
 

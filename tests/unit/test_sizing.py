@@ -23,7 +23,7 @@ from tests.support.bicep import HOST, PROD, host_settings, sites
 
 def test_the_page_has_the_tables() -> None:
     text = DOCUMENT.read_text("utf-8")
-    assert text == with_tables(text), "run python -m infra.sizing"
+    assert text == with_tables(text), "run make docs"
 
 
 def test_the_arithmetic_is_that_of_what_is_deployed() -> None:
