@@ -19,9 +19,13 @@ BENCHMARKS = {
     "token_refresh": "benchmarks.bench_token_refresh",
     "scheduler": "benchmarks.bench_scheduler",
     "inbound": "benchmarks.bench_inbound",
+    "inbound_growth": "benchmarks.bench_inbound_growth",
     "outbound": "benchmarks.bench_outbound",
 }
 """Name in the JSON line → module with ``run() -> dict``."""
+
+MOST_COLUMNS = 8
+"""A table with more is turned: its figures below each other."""
 
 
 def table(name: str, figures: dict[str, Any]) -> Table:
@@ -30,6 +34,11 @@ def table(name: str, figures: dict[str, Any]) -> Table:
     alone = {key: value for key, value in figures.items() if not isinstance(value, dict)}
     rows = {**groups, **({"": alone} if alone else {})}
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    if len(columns) > MOST_COLUMNS:
+        rows, columns = (
+            {column: {key: row.get(column) for key, row in rows.items()} for column in columns},
+            list(rows),
+        )
     shown = Table(title=name, title_justify="left")
     for column in ("", *columns):
         shown.add_column(str(column), justify="left" if column == "" else "right")

@@ -178,16 +178,16 @@ class CosmosShards:
         self, tenant_id: str, shard_type: str, connection_id: str, entity: str
     ) -> AsyncIterator[LiveReference]:
         sql = (
-            "SELECT r.externalId, r.pulledAt, r.pushedAt FROM c JOIN r IN c.references"
-            " WHERE r.connectionId = @connection AND r.entity = @entity"
-            " AND r.deleted = false AND c.deleted = false"
+            "SELECT r.externalId, r.deleted, r.pulledAt, r.pushedAt FROM c JOIN r IN c.references"
+            " WHERE r.connectionId = @connection AND r.entity = @entity AND c.deleted = false"
         )
         parameters = {"connection": connection_id, "entity": entity}
         rows = self._shards.rows(
             sql, parameters, partition=[tenant_id, shard_type], page_size=REFERENCES_PER_PAGE
         )
         async for row in rows:
-            yield LiveReference(row["externalId"], _moment(row, "pulledAt"), _moment(row, "pushedAt"))
+            if not row.get("deleted"):
+                yield LiveReference(row["externalId"], _moment(row, "pulledAt"), _moment(row, "pushedAt"))
 
     async def count(self, tenant_id: str, shard_type: str | None = None) -> int:
         partition = [tenant_id, shard_type] if shard_type else [tenant_id]

@@ -97,7 +97,8 @@ def _element_table(name: str, table: str, array: str, member: str) -> list[str]:
         f"CREATE TABLE IF NOT EXISTS {name} (t, v, epk BLOB, seq INTEGER, PRIMARY KEY (t, v, epk, seq)) WITHOUT ROWID",
         f"INSERT OR IGNORE INTO {name} SELECT CASE {kind} {_RANKS} END, ifnull({value}, 0), epk, seq"
         f" FROM {table}, json_each(body, {_quoted(array)}) AS e"
-        f" WHERE json_type(body, {_quoted(array)}) = 'array' AND CASE {kind} {_RANKS} END IS NOT NULL",
+        f" WHERE json_type(body, {_quoted(array)}) = 'array' AND CASE {kind} {_RANKS} END IS NOT NULL"
+        " ORDER BY 1, 2, 3, 4",  # sorted, a large table is filled from one end to the other
         f"CREATE INDEX IF NOT EXISTS {name}_seq ON {name} (seq)",
         f"CREATE TRIGGER IF NOT EXISTS {name}_d AFTER DELETE ON {table}"
         f" BEGIN DELETE FROM {name} WHERE seq = OLD.seq; END",
