@@ -10,5 +10,7 @@ from typing import Any
 
 def content_hash(fields: Mapping[str, Any]) -> str:
     """A hash of a record's field values, the same for the same JSON whatever the order of its keys."""
-    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return hashlib.sha256(_ENCODER.encode(fields).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
