@@ -88,6 +88,7 @@ class World:
     resolvers: Mapping[str, Resolver] = field(default_factory=lambda: BUILT_IN)
     matchers: Mapping[str, MatchFunction] = field(default_factory=dict)
     percent: float = 20.0
+    batch_size: int = 100
 
     def __post_init__(self) -> None:
         self.claims = MemoryClaims(self.clock)
@@ -107,6 +108,7 @@ class World:
             self.outbox,
             self.events,
             self.clock,
+            batch_size=self.batch_size,
         )
         self.guard = DeletionGuard(
             self.connections,
