@@ -207,12 +207,12 @@ async def one_by_one(bench: Bench, credentials: list[Credential]) -> dict[str, f
     """Milliseconds of single refreshes, the provider's share apart."""
     whole, own = [], []
     warm, *measured = credentials
-    await bench.credentials.refresh_due(TENANT, warm.id, warm.expiry_time)
+    await bench.credentials.refresh_due(warm)
     bench.vault.calls = 0
     for credential in measured:
         bench.oauth.seconds.clear()
         started = time.perf_counter()
-        await bench.credentials.refresh_due(TENANT, credential.id, credential.expiry_time)
+        await bench.credentials.refresh_due(credential)
         took = time.perf_counter() - started
         whole.append(took * 1000)
         own.append((took - sum(bench.oauth.seconds)) * 1000)

@@ -23,7 +23,7 @@ from castiel.ports.clock import Clock
 from castiel.ports.messaging import Queue, QueueMessage, ReceivedMessage
 from castiel.ports.stores import CredentialStore, RefreshAuditStore
 from castiel.services.credentials import SecureCredentialService
-from castiel.services.credentials.lanes import Due, Lane, Lanes, Pace
+from castiel.services.credentials.lanes import Lane, Lanes, Pace
 from castiel.services.credentials.webhook_secrets import SecretRotation
 
 logger = logging.getLogger(__name__)
@@ -139,14 +139,7 @@ class TokenRefresher:
                     if lanes.expired:
                         run.left += 1
                         break
-                    await lanes.put(
-                        Due(
-                            credential.tenant_id,
-                            credential.id,
-                            credential.integration_id,
-                            credential.expiry_time,
-                        )
-                    )
+                    await lanes.put(credential)
             except CastielError as error:
                 run.broken = True
                 logger.error("the list of due credentials broke off: %s", error, extra={"error": error.code})
@@ -163,7 +156,7 @@ class TokenRefresher:
 
     # One credential ------------------------------------------------------------------------------------
 
-    async def _work(self, run: _Run, due: Due, lane: Lane) -> None:
+    async def _work(self, run: _Run, due: Credential, lane: Lane) -> None:
         await run.vault_pace.turn()
         started = self._clock.monotonic()
         expiry, error, attempts = await self._refresh(run, due, lane)
@@ -173,12 +166,12 @@ class TokenRefresher:
             lane.unavailable()
             run.broken = run.broken or lane.closed
         if error is not None and not isinstance(error, ProviderError):
-            await self._service.refreshing.note_failure(due.tenant_id, due.credential_id, _code(error))
+            await self._service.refreshing.note_failure(due.tenant_id, due.id, _code(error))
         duration = (self._clock.monotonic() - started) * 1000
         self._tell(due, error, duration)
         run.results.append(
             RefreshResult(
-                credential_id=due.credential_id,
+                credential_id=due.id,
                 tenant_id=due.tenant_id,
                 integration_id=due.integration_id,
                 success=error is None,
@@ -191,20 +184,18 @@ class TokenRefresher:
         )
 
     async def _refresh(
-        self, run: _Run, due: Due, lane: Lane
+        self, run: _Run, due: Credential, lane: Lane
     ) -> tuple[datetime | None, Exception | None, int]:
         """The new expiry or the last error, and how many tries it took."""
         for attempt in range(self._max_retries + 1):
             try:
-                stored = await self._service.refresh_due(due.tenant_id, due.credential_id, due.expiry)
+                stored = await self._service.refresh_due(due)
             except CastielError as error:
                 wait = self._wait(error, attempt, lane)
                 over = self._clock.monotonic() + wait >= run.deadline
                 if not error.retryable or attempt == self._max_retries or over:
                     return None, error, attempt + 1
-                logger.info(
-                    "token refresh again", extra={"credentialId": due.credential_id, "attempt": attempt + 1}
-                )
+                logger.info("token refresh again", extra={"credentialId": due.id, "attempt": attempt + 1})
                 await self._clock.sleep(wait)
             except Exception as error:
                 # A bug or a surprise with one credential: said aloud, and the others go on.
@@ -221,7 +212,7 @@ class TokenRefresher:
             return wait
         return max(error.retry_after or 0.0, backoff(attempt, self._clock.random))
 
-    def _tell(self, due: Due, error: Exception | None, duration: float) -> None:
+    def _tell(self, due: Credential, error: Exception | None, duration: float) -> None:
         telemetry.record("token_refresh_duration_ms", duration, integration=due.integration_id)
         if error is None:
             telemetry.count("token_refresh_success", integration=due.integration_id)
@@ -293,5 +284,5 @@ def _code(error: Exception) -> str:
     return error.code if isinstance(error, CastielError) else type(error).__name__
 
 
-def _dimensions(due: Due) -> dict[str, str]:
-    return {"function": "TokenRefresher", "credentialId": due.credential_id, "tenantId": due.tenant_id}
+def _dimensions(due: Credential) -> dict[str, str]:
+    return {"function": "TokenRefresher", "credentialId": due.id, "tenantId": due.tenant_id}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from itertools import product
 
 import pytest
 
 from castiel.domain.connections import ConnectionStatus
-from castiel.errors import ReauthRequired
+from castiel.errors import ConfigurationError, ReauthRequired
 from tests.support.credentials import CREDENTIAL, TENANT, World
 from tests.support.fakes.authorization_server import Semantics
 from tests.support.fakes.crash import Crash
@@ -19,14 +18,23 @@ LOST = (Semantics.ROTATES_AT_ONCE, "after-answer")
 process alone (GitHub, Slack, Notion; Salesforce where the app rotates)."""
 
 
-async def crashed(semantics: Semantics, point: str) -> World:
+async def planted(semantics: Semantics) -> World:
     world = World(semantics)
     await world.plant()
     world.let_expire()
+    return world
+
+
+async def crashed(semantics: Semantics, point: str) -> World:
+    world = await planted(semantics)
+    await crash(world, point)
+    return world
+
+
+async def crash(world: World, point: str) -> None:
     world.crash.at = point
     with pytest.raises(Crash):
         await world.process().get_credential(TENANT, CREDENTIAL)
-    return world
 
 
 @pytest.mark.parametrize(
@@ -35,12 +43,14 @@ async def crashed(semantics: Semantics, point: str) -> World:
 async def test_the_next_worker_has_a_token_that_works_wherever_the_last_one_died(
     semantics: Semantics, point: str
 ) -> None:
-    world = await crashed(semantics, point)
+    world = await planted(semantics)
+    found = await world.credentials.get(TENANT, CREDENTIAL)
+    await crash(world, point)
 
     service = world.process()
     stored = await service.get_credential(TENANT, CREDENTIAL)
     # TokenRefresher found the credential due before all that, and puts right what a crash left behind.
-    await service.refresh_due(TENANT, CREDENTIAL, datetime(2025, 12, 10, 14, 0, tzinfo=UTC))
+    await service.refresh_due(found)
 
     assert world.server.calls <= 2
     assert stored.token.expiry_time is not None
@@ -114,3 +124,27 @@ async def test_a_newest_refresh_token_that_the_provider_forgot_is_replaced_by_th
     assert stored.token.refresh_token is not None
     assert stored.token.refresh_token.get_secret_value() in world.server.live
     assert not (await world.credentials.get(TENANT, CREDENTIAL)).needs_reauth
+
+
+async def test_a_credential_that_was_written_since_the_query_is_read_again() -> None:
+    """An operator's change is neither lost nor passed over; the provider is called once."""
+    world = await planted(Semantics.ROTATES_AT_ONCE)
+    found = await world.credentials.get(TENANT, CREDENTIAL)
+    changed = found.copy_of()
+    changed.name = "the new name"
+    await world.credentials.replace(changed)
+    await world.process().refresh_due(found)
+    assert world.server.calls == 1
+    credential = await world.credentials.get(TENANT, CREDENTIAL)
+    assert (credential.name, credential.refresh_count) == ("the new name", 1)
+
+
+async def test_a_credential_that_was_disabled_since_the_query_is_left_alone() -> None:
+    world = await planted(Semantics.ROTATES_AT_ONCE)
+    found = await world.credentials.get(TENANT, CREDENTIAL)
+    disabled = found.copy_of()
+    disabled.enabled = False
+    await world.credentials.replace(disabled)
+    with pytest.raises(ConfigurationError, match="disabled"):
+        await world.process().refresh_due(found)
+    assert world.server.calls == 0

@@ -5,23 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import datetime
 from types import TracebackType
 
+from castiel.domain.credentials import Credential
 from castiel.ports.clock import Clock
 
 FAILURES_TO_CLOSE = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """A credential that was found due, as little of it as a queue of many thousands should hold."""
-
-    tenant_id: str
-    credential_id: str
-    integration_id: str
-    expiry: datetime | None
 
 
 class Pace:
@@ -50,7 +39,7 @@ class Lane:
 
     def __init__(self, pace: Pace) -> None:
         self.pace = pace
-        self.waiting: deque[Due] = deque()
+        self.waiting: deque[Credential] = deque()
         self.closed = False
         self._failures = 0
 
@@ -74,7 +63,7 @@ class Lanes:
     def __init__(
         self,
         clock: Clock,
-        work: Callable[[Due, Lane], Awaitable[None]],
+        work: Callable[[Credential, Lane], Awaitable[None]],
         *,
         deadline: float,
         workers: int,
@@ -96,7 +85,7 @@ class Lanes:
         """Whether the time is over."""
         return self._clock.monotonic() >= self._deadline
 
-    async def put(self, due: Due) -> None:
+    async def put(self, due: Credential) -> None:
         """Add work; the lane is made when its provider is first met."""
         lane = self._lanes.get(due.integration_id)
         if lane is None:
@@ -126,7 +115,7 @@ class Lanes:
         while (due := await self._take(lane)) is not None:
             await self._work(due, lane)
 
-    async def _take(self, lane: Lane) -> Due | None:
+    async def _take(self, lane: Lane) -> Credential | None:
         async with self._more:
             await self._more.wait_for(lambda: lane.waiting or self._complete or lane.closed)
         if lane.closed or self.expired or not lane.waiting:

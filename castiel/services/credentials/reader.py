@@ -81,11 +81,17 @@ class CredentialReader:
             )
             return cached
 
-    async def get_fresh(self, tenant_id: str, credential_id: str) -> StoredToken:
+    async def get_fresh(
+        self, tenant_id: str, credential_id: str, known: Credential | None = None
+    ) -> StoredToken:
         """The credential as it is stored now. Raises :class:`NotFound`, and :class:`ConfigurationError` for a
-        disabled one."""
+        disabled one.
+
+        ``known``: its document, read a while ago. Only the secret is read then: whoever goes on to write the
+        document finds out whether it is still that one.
+        """
         try:
-            credential = await self._credentials.get(tenant_id, credential_id)
+            credential = known or await self._credentials.get(tenant_id, credential_id)
         except NotFound:
             raise NotFound(
                 f"there is no credential {credential_id}; a connection's is made by its authorization"

@@ -90,14 +90,23 @@ class TokenRefresh:
         self._clock = clock
         self._unsaved: dict[Key, TokenSecret] = {}
 
-    async def refresh(self, tenant_id: str, credential_id: str, needed: Needed) -> StoredToken:
-        """A new token; or, when the stored one turns out not to need it (any more), that one."""
+    async def refresh(
+        self, tenant_id: str, credential_id: str, needed: Needed, known: Credential | None = None
+    ) -> StoredToken:
+        """A new token; or, when the stored one turns out not to need it (any more), that one.
+
+        ``known``: the document as a query found it, which spares reading it again while nobody has written it.
+        """
         deadline = self._clock.monotonic() + WAIT_FOR_OTHERS_SECONDS
         while True:
             try:
                 async with self.alone(tenant_id, credential_id) as leased:
-                    return await self._refresh(tenant_id, credential_id, needed, leased=leased)
-            except (LeaseHeld, Conflict):
+                    return await self._refresh(tenant_id, credential_id, needed, known, leased=leased)
+            except (LeaseHeld, Conflict) as error:
+                if known is not None and isinstance(error, Conflict):
+                    # Written since the query: nobody is in the way, it only has to be read.
+                    known = None
+                    continue
                 if self._clock.monotonic() > deadline:
                     raise
                 await self._clock.sleep(0.1 + 0.2 * self._clock.random())
@@ -119,9 +128,9 @@ class TokenRefresh:
             yield leased
 
     async def _refresh(
-        self, tenant_id: str, credential_id: str, needed: Needed, *, leased: bool
+        self, tenant_id: str, credential_id: str, needed: Needed, known: Credential | None, *, leased: bool
     ) -> StoredToken:
-        stored = await self.reader.get_fresh(tenant_id, credential_id)
+        stored = await self.reader.get_fresh(tenant_id, credential_id, known)
         unsaved = self._unsaved.get(stored.key)
         if unsaved is not None:
             return await self.store(stored.credential, unsaved)
@@ -133,7 +142,7 @@ class TokenRefresh:
             return await self._refuse(stored)
         # What the call needs is read while the journal is written: neither waits for the other.
         opened, client, connection = await asyncio.gather(
-            self._open_attempt(stored.credential, leased=leased),
+            self._open_attempt(stored.credential, leased=leased, current=known is None),
             self.reader.client_of(stored.credential),
             self.connection_of(stored.credential),
             return_exceptions=True,
@@ -198,8 +207,13 @@ class TokenRefresh:
 
     # The journal ---------------------------------------------------------------------------------------
 
-    async def _open_attempt(self, credential: Credential, *, leased: bool) -> tuple[Credential, bool]:
-        """Journal that the provider is about to be called; and whether the attempt before was interrupted."""
+    async def _open_attempt(
+        self, credential: Credential, *, leased: bool, current: bool
+    ) -> tuple[Credential, bool]:
+        """Journal that the provider is about to be called; and whether the attempt before was interrupted.
+
+        Raises :class:`Conflict` for a document that is not ``current`` and has been written since it was read.
+        """
         now = self._clock.now()
         last = credential.last_attempt
         interrupted = last is not None and last.is_open
@@ -213,9 +227,9 @@ class TokenRefresh:
                 last.started_at.isoformat(timespec="seconds"),
                 extra={"credentialId": credential.id, "tenantId": credential.tenant_id},
             )
-        if leased:
+        if leased and current:
             return await update(self._credentials, credential, lambda c: _begin(c, attempt)), interrupted
-        # Without Redis this write is the lease: whoever comes second meets its ETag.
+        # Without Redis this write is the lease: whoever comes second meets its ETag. So does who read it too early.
         credential = credential.copy_of()
         _begin(credential, attempt)
         return await self._credentials.replace(credential), interrupted

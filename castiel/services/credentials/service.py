@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from castiel.adapters.http import HttpPool
 from castiel.adapters.mutual_tls import ClientCertificate
 from castiel.adapters.registry import ProviderRegistry
-from castiel.domain.credentials import CredentialType, TokenSecret, expires_within
+from castiel.domain.credentials import Credential, CredentialType, TokenSecret, expires_within
 from castiel.errors import CastielError, ReauthRequired
 from castiel.ports.clock import Clock
 from castiel.ports.coordination import Leases
@@ -104,17 +104,22 @@ class SecureCredentialService:
             stored = await self._refresh(tenant_id, credential_id, lambda now: _is_refused(now, refused))
         return stored
 
-    async def refresh_due(self, tenant_id: str, credential_id: str, expiry: datetime | None) -> StoredToken:
-        """Refresh a token that was found to expire at ``expiry``, unless somebody has renewed it since.
+    async def refresh_due(self, found: Credential) -> StoredToken:
+        """Refresh a token that was found due, unless somebody has renewed it since.
 
-        ``None``: one that names no expiry, to keep its refresh token alive; without a refresh token it is left
+        One that names no expiry is refreshed to keep its refresh token alive; without a refresh token it is left
         as it is, and lives until it is refused.
         """
-        return await self._refresh(tenant_id, credential_id, lambda now: _is_due(now, expiry))
+        return await self._refresh(
+            found.tenant_id, found.id, lambda now: _is_due(now, found.expiry_time), found
+        )
 
-    async def _refresh(self, tenant_id: str, credential_id: str, needed: Needed) -> StoredToken:
+    async def _refresh(
+        self, tenant_id: str, credential_id: str, needed: Needed, known: Credential | None = None
+    ) -> StoredToken:
         return await self._flights.run(
-            (tenant_id, credential_id), lambda: self.refreshing.refresh(tenant_id, credential_id, needed)
+            (tenant_id, credential_id),
+            lambda: self.refreshing.refresh(tenant_id, credential_id, needed, known),
         )
 
     async def read_secret(self, name: str) -> str:
