@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
 import pytest
 import pytest_asyncio
 
@@ -20,6 +19,7 @@ from infra.local.sandbox.client import SandboxControl
 from infra.local.session import until
 from tests.support.app import InProcess, running_services
 from tests.support.doomed_worker import doomed_worker, give
+from tests.support.faults import database_faults
 from tests.support.provider_cases import load_cases
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
@@ -190,7 +190,7 @@ async def scene(stack: InProcess, other: Services, request: pytest.FixtureReques
         await _default_channel(stack.services, control, creation)
         yield Scene(stack, other, creation, control, await creation.live(control))
         await control.clear_faults()
-        await _database_faults(stack, "DELETE")
+        await database_faults(stack.services).clear()
 
 
 async def _default_channel(services: Services, control: SandboxControl, creation: Creation) -> None:
@@ -201,20 +201,6 @@ async def _default_channel(services: Services, control: SandboxControl, creation
     channels = await control.records("Channel")
     connection.settings["defaultChannel"] = next(c["id"] for c in channels if c.get("is_member"))
     await services.stores.connections.replace(connection)
-
-
-async def _database_faults(stack: InProcess, method: str, fault: Mapping[str, Any] | None = None) -> Any:
-    """``POST`` orders a fault of the database, ``GET`` lists those that wait, ``DELETE`` forgets them."""
-    url = stack.services.settings.cosmos_endpoint.rstrip("/") + "/_faults"
-    async with httpx.AsyncClient(trust_env=False) as client:
-        answer = await client.request(method, url, json=fault)
-    answer.raise_for_status()
-    return answer.json() if answer.content else None
-
-
-async def _fault_was_met(stack: InProcess) -> bool:
-    waiting = await _database_faults(stack, "GET")
-    return not (waiting["faults"] if isinstance(waiting, dict) else waiting)
 
 
 def again(message: ReceivedMessage) -> ReceivedMessage:
@@ -239,12 +225,11 @@ async def kill_while_it_stores(scene: Scene, word: str, write: Mapping[str, Any]
     """SIGKILL: nothing is given back or tidied up, the shard's lease least of all."""
     async with doomed_worker(scene.environment) as worker:
         shard, message = await scene.announced(word)
-        # The provider takes its time, so that the next write to the shards is the one after its answer.
-        slow = await scene.control.fault("slow", path=scene.creation.write_call, delay_ms=400, times=1)
+        faults = database_faults(scene.stack.services)
+        # The only batch of the worker's is its save; what it reads with is none.
+        await faults.order(path="colls/shards", batch=True, **write)
         await give(worker, message)
-        await until(lambda: scene.hit(slow), "the worker calls the provider")
-        await _database_faults(scene.stack, "POST", {"path": "colls/shards", "method": "POST", **write})
-        await until(lambda: _fault_was_met(scene.stack), "the worker stores what it made")
+        await until(faults.met, "the worker stores what it made")
         worker.kill()
         assert await worker.wait() == -signal.SIGKILL
     assert await scene.made() == 1
