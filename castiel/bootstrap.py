@@ -259,6 +259,7 @@ def build(
         marks,
         recorder,
         FirstPulls(database.tasks),
+        outbox,
         lease_seconds=settings.sync_lease_seconds,
     )
     push_tasks = PushTaskService(

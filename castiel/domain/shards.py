@@ -95,7 +95,10 @@ class ExternalReference(Model):
 
 
 class OutboxEntry(Model):
-    """A connection that still has to be told of a change of this shard."""
+    """A connection that still has to be told of a change of this shard.
+
+    ``waiting``: for a person to authorise the connection again; until then it is kept, not sent.
+    """
 
     id: str
     connection_id: str
@@ -106,6 +109,7 @@ class OutboxEntry(Model):
     correlation_id: str
     since: UtcDatetime
     sent_at: UtcDatetime | None = None
+    waiting: bool | None = None
 
 
 DERIVED, PRIMARY = "derived", "primary"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from castiel.domain.connections import Connection, ConnectionStatus
 from castiel.domain.messages import Operation, OutboundMessage
 from castiel.domain.shards import OutboxEntry, Shard
+from castiel.errors import NotFound
 from castiel.ports.clock import Clock
 from castiel.ports.messaging import Queue, QueueMessage
 from castiel.ports.stores import ConnectionStore, ShardStore
@@ -80,34 +81,88 @@ class Outbox:
                     changed_fields=sorted(changed_fields),
                     correlation_id=correlation_id,
                     since=self._clock.now(),
+                    waiting=True if connection.status is ConnectionStatus.NEEDS_REAUTH else None,
                 )
             )
 
     async def send(self, shards: Sequence[Shard]) -> int:
-        """Send what the shards' outboxes hold, then clear it. Returns how many messages were sent."""
-        waiting = [shard for shard in shards if shard.outbox]
-        messages = [self._message(shard, entry) for shard in waiting for entry in shard.outbox]
-        if not messages:
+        """Send what the shards' outboxes hold, then clear it. Returns how many messages were sent.
+
+        What waits for a person stays: sent, it would be refused, and somebody would have to send it again.
+        """
+        return await self._send(shards, {entry.id for s in shards for entry in s.outbox if not entry.waiting})
+
+    async def _send(
+        self, shards: Sequence[Shard], entry_ids: Collection[str], dropped: Collection[str] = ()
+    ) -> int:
+        settled = {*entry_ids, *dropped}
+        touched = [shard for shard in shards if any(entry.id in settled for entry in shard.outbox)]
+        messages = [self._message(s, entry) for s in touched for entry in s.outbox if entry.id in entry_ids]
+        if not touched:
             return 0
-        await self._queue.send(messages)
-        for shard in waiting:
-            shard.settle({entry.id for entry in shard.outbox})
-        for outcome in await self._shards.save(waiting):
+        if messages:
+            await self._queue.send(messages)
+        for shard in touched:
+            shard.settle(settled)
+        for outcome in await self._shards.save(touched):
             if outcome.error is not None:
                 # Somebody wrote meanwhile. The marker stays; the sweep sends it again, which changes nothing.
                 logger.info("outbox marker left for the sweep", extra={"shardId": outcome.shard.id})
         return len(messages)
 
+    async def keep(self, connection: Connection, messages: Sequence[OutboundMessage]) -> None:
+        """Put changes that could not be told back into their shards, until a person has authorised the connection.
+
+        A shard that somebody else writes at this moment is left out: the failed result has its message.
+        """
+        if connection.status is not ConnectionStatus.NEEDS_REAUTH:
+            return
+        found = await self._shards.get_many(connection.tenant_id, [message.entity_id for message in messages])
+        by_shard = {message.entity_id: message for message in messages}
+        for shard in found:
+            message = by_shard[shard.id]
+            self.announce(
+                shard, [connection], message.operation, message.changed_fields, message.correlation_id
+            )
+        await self._shards.save(found)
+
     async def sweep(self) -> int:
-        """Send what a crash left behind. Returns how many messages were sent."""
+        """Send what a crash left behind, and what waited for a person who has come. Returns how many messages."""
         sent = 0
         page: list[Shard] = []
+        statuses: dict[tuple[str, str], ConnectionStatus] = {}
         async for shard in self._shards.with_old_outbox(self._clock.now() - SWEEP_AFTER):
             page.append(shard)
             if len(page) == 100:
-                sent += await self.send(page)
+                sent += await self._sweep(page, statuses)
                 page = []
-        return sent + await self.send(page)
+        return sent + await self._sweep(page, statuses)
+
+    async def _sweep(self, shards: Sequence[Shard], statuses: dict[tuple[str, str], ConnectionStatus]) -> int:
+        ready: set[str] = set()
+        dropped: set[str] = set()
+        for shard in shards:
+            for entry in shard.outbox:
+                status = ConnectionStatus.ACTIVE
+                if entry.waiting:
+                    status = await self._status(shard.tenant_id, entry.connection_id, statuses)
+                if status is ConnectionStatus.ACTIVE:
+                    ready.add(entry.id)
+                elif status is ConnectionStatus.PAUSED:
+                    # By a person, or it is gone: nothing is announced to such a connection.
+                    dropped.add(entry.id)
+        return await self._send(shards, ready, dropped)
+
+    async def _status(
+        self, tenant_id: str, connection_id: str, known: dict[tuple[str, str], ConnectionStatus]
+    ) -> ConnectionStatus:
+        key = (tenant_id, connection_id)
+        if key not in known:
+            try:
+                known[key] = (await self._connections.get(tenant_id, connection_id)).status
+            except NotFound:
+                known[key] = ConnectionStatus.PAUSED
+        return known[key]
 
     def _message(self, shard: Shard, entry: OutboxEntry) -> QueueMessage:
         reference = shard.reference(entry.connection_id, entry.entity)

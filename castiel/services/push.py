@@ -15,12 +15,14 @@ from castiel.domain.pushing import PushPlan, compare, plan_after_deletion, plan_
 from castiel.errors import (
     CastielError,
     ConfigurationError,
+    ConnectionPaused,
     ConversionFailed,
     FirstPullPending,
     LeaseHeld,
     LeaseLost,
     NotFound,
     ProviderUnavailable,
+    ReauthRequired,
     RecordNotFound,
 )
 from castiel.ports.coordination import Lease, Leases, Marks
@@ -28,6 +30,7 @@ from castiel.ports.stores import ConnectionStore, ShardStore
 from castiel.services.conversion import ConversionSchemaService
 from castiel.services.first_pull import FirstPulls
 from castiel.services.integrations import Integrations
+from castiel.services.outbox import Outbox
 from castiel.services.push_record import PushRecorder
 
 logger = logging.getLogger(__name__)
@@ -70,6 +73,7 @@ class PushService:
         marks: Marks,
         recorder: PushRecorder,
         first_pulls: FirstPulls,
+        outbox: Outbox,
         *,
         lease_seconds: float,
     ) -> None:
@@ -82,6 +86,7 @@ class PushService:
         self._marks = marks
         self._recorder = recorder
         self._first_pulls = first_pulls
+        self._outbox = outbox
         self._lease_seconds = lease_seconds
 
     async def push(self, messages: Sequence[OutboundMessage], tries: Mapping[str, int]) -> dict[str, Pushed]:
@@ -103,7 +108,23 @@ class PushService:
         except CastielError as error:
             for message in messages:
                 outcomes.setdefault(message.entity_id, Pushed(message.operation, message.external_id, error))
+        await self._keep_unauthorised(messages, outcomes)
         return outcomes
+
+    async def _keep_unauthorised(
+        self, messages: Sequence[OutboundMessage], outcomes: Mapping[str, Pushed]
+    ) -> None:
+        """What only a dead grant stopped is told once it lives again, without anybody having to send it again."""
+        stopped = [
+            m for m in messages if isinstance(outcomes[m.entity_id].error, ReauthRequired | ConnectionPaused)
+        ]
+        if not stopped:
+            return
+        try:
+            connection = await self._connections.get(stopped[0].tenant_id, stopped[0].connection_id)
+            await self._outbox.keep(connection, stopped)
+        except CastielError as error:
+            logger.warning("changes for later could not be kept: %s", error, extra={"error": error.code})
 
     async def _prepare(self, messages: Sequence[OutboundMessage], tries: Mapping[str, int]) -> _Push:
         message = min(messages, key=lambda each: each.enqueued_at)

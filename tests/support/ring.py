@@ -131,6 +131,7 @@ class Ring:
             marks,
             PushRecorder(world.shards, marks, world.clock),
             FirstPulls(world.tasks),
+            world.outbox,
             lease_seconds=60,
         )
         self._results = _Results()

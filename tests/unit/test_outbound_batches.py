@@ -7,11 +7,13 @@ import dataclasses
 import pytest
 import pytest_asyncio
 
+from castiel.domain.connections import ConnectionStatus
 from castiel.domain.messages import Operation, OutboundMessage
 from castiel.domain.results import PushResult
 from castiel.domain.shards import Shard
-from castiel.errors import ProviderRateLimited, RateLimited
+from castiel.errors import ProviderRateLimited, RateLimited, ReauthRequired
 from castiel.ports.messaging import ReceivedMessage
+from castiel.services.outbox import SWEEP_AFTER
 from tests.support.engine import TENANT
 from tests.support.ring import Ring, ring_of
 
@@ -191,3 +193,56 @@ async def test_a_bug_that_one_message_meets_leaves_the_others_alone(ring: Ring) 
     assert result.given_up_message is not None
     with pytest.raises(ExceptionGroup):
         await ring.worker.handle([tired])
+
+
+async def set_status(ring: Ring, status: ConnectionStatus) -> None:
+    connection = await ring.world.connections.get(TENANT, "crm")
+    connection.status = status
+    await ring.world.connections.replace(connection)
+
+
+async def sweep(ring: Ring) -> int:
+    """After a while."""
+    await ring.world.clock.sleep(SWEEP_AFTER.total_seconds() + 1)
+    return await ring.world.outbox.sweep()
+
+
+async def test_a_change_waits_in_its_shard_until_a_person_has_authorised_the_connection(ring: Ring) -> None:
+    [shard] = await people(ring, 1)
+    await set_status(ring, ConnectionStatus.NEEDS_REAUTH)
+    await change(ring, shard, title="Clerk")
+    await change(ring, shard, title="Captain")
+    assert (ring.take(), await sweep(ring)) == ([], 0)
+    await set_status(ring, ConnectionStatus.ACTIVE)
+    assert await sweep(ring) == 1
+    await ring.worker.handle(ring.take())
+    assert [fields["title"] for fields in ring.providers["crm"].live().values()] == ["Captain"]
+    assert await sweep(ring) == 0
+
+
+async def test_what_a_dead_grant_stopped_on_its_way_is_told_when_it_lives_again(ring: Ring) -> None:
+    shard = await person(ring, "Stopped")
+    messages = ring.take()
+    ring.providers["crm"].refuse[shard.id] = ReauthRequired(provider_code="invalid_grant")
+    await set_status(ring, ConnectionStatus.NEEDS_REAUTH)
+    await ring.worker.handle(messages)
+    assert (ring.results[-1].success, ring.results[-1].error_code) == (False, "ReauthRequired")
+    assert ring.results[-1].given_up_message is not None
+    assert (ring.take(), await sweep(ring)) == ([], 0)
+    ring.providers["crm"].refuse.clear()
+    await set_status(ring, ConnectionStatus.ACTIVE)
+    assert await sweep(ring) == 1
+    await ring.worker.handle(ring.take())
+    assert len(ring.providers["crm"].live()) == 1
+    # The failed one, replayed too, finds it done.
+    await ring.worker.handle(messages)
+    assert len(ring.providers["crm"].live()) == 1
+
+
+async def test_nothing_is_kept_for_a_connection_that_a_person_pauses(ring: Ring) -> None:
+    [shard] = await people(ring, 1)
+    await set_status(ring, ConnectionStatus.NEEDS_REAUTH)
+    await change(ring, shard, title="Clerk")
+    await set_status(ring, ConnectionStatus.PAUSED)
+    assert await sweep(ring) == 0
+    assert (await ring.world.shards.get(TENANT, shard.id)).outbox == []
