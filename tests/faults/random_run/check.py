@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 
 from castiel.adapters.base import ExternalRecord
+from castiel.azure.dead_letters import DeadLetters
 from castiel.domain.conversion import fed_fields, to_shard
 from castiel.domain.json_values import same
 from castiel.domain.results import PushResult, SyncResult
 from castiel.domain.shards import Shard
 from castiel.domain.tasks import TaskStatus
 from infra.local.sample import SampleProvider
-from tests.faults.random_run.people import BY_ID, NAMES, People, Person, entity_of, read
-from tests.faults.random_run.world import SYSTEMS, TENANT, World, until
+from infra.local.session import StepFailedError, until
+from tests.faults.random_run.people import NAMES, People, Person, entity_of, read
+from tests.faults.random_run.world import SYSTEMS, TENANT, World
 
 SETTLED_ROUNDS = 2
 """So many rounds of pulls in a row have to change nothing."""
@@ -31,13 +32,13 @@ async def settle(world: World, actors: Iterable[People], log: Callable[[str], No
     for number in range(MAX_ROUNDS):
         for people in actors:
             await people.tell_what_must_be_told()
-        await until(lambda: _idle(world), "the queues are empty and no task is under way", within=180)
+        await _wait(world)
         await world.later.outbox.sweep()
         await world.later.pending_deliveries.sweep()
         for system in SYSTEMS:
             await world.make_due(system)
         assert await world.run_scheduler()
-        await until(lambda: _idle(world), "the queues are empty and no task is under way", within=180)
+        await _wait(world)
         now = await _picture(world)
         quiet = quiet + 1 if now == before else 0
         log(f"settling: round {number + 1}, {'quiet' if quiet else 'something changed'}")
@@ -45,6 +46,29 @@ async def settle(world: World, actors: Iterable[People], log: Callable[[str], No
             return
         before = now
     raise AssertionError(f"it does not settle: something still changes in round {MAX_ROUNDS}")
+
+
+async def _wait(world: World) -> None:
+    """Until all is done. Raises with what is not."""
+    try:
+        await until(lambda: _idle(world), "the queues are empty and no task is under way", within=120)
+    except StepFailedError as error:
+        tasks = [task.to_json() async for task in world.services.stores.tasks.of_tenant(TENANT)]
+        kept = ("id", "status", "executionId", "queuedAt", "heartbeatAt", "startedAt")
+        told = [{key: task.get(key) for key in kept} for task in tasks]
+        letters = [letter async for letter in _letters(world)]
+        raise StepFailedError(
+            f"{error}\n  queues {await queue_counts(world)}\n  tasks {told}\n  dead letters {letters}"
+        ) from None
+
+
+async def _letters(world: World) -> AsyncIterator[str]:
+    """What the queues gave up, and why."""
+    settings = world.services.settings
+    for queue in (settings.service_bus_queue, settings.service_bus_queue_outbound):
+        async for letter in DeadLetters(world.services.clients.service_bus, queue).peek():
+            why = f"{letter.reason}, delivered {letter.delivery_count} times, {letter.properties}"
+            yield f"{queue} {letter.message_id}: {why}: {letter.body}"
 
 
 async def _idle(world: World) -> bool:
@@ -224,15 +248,11 @@ async def _tasks_and_results(world: World) -> list[str]:
 
 async def _dead_letters(world: World) -> list[str]:
     """Nothing of ours can't be handled, so no message may have been given up by the queue."""
-    return [
-        f"queue {queue}: {counts['deadLettered']} dead letters"
-        for queue, counts in (await queue_counts(world)).items()
-        if counts["deadLettered"]
-    ]
+    return [f"dead letter {letter}" async for letter in _letters(world)]
 
 
 def _label(shard: Shard) -> str:
     return str(shard.fields.get("lastName") or shard.id)
 
 
-__all__ = ["BY_ID", "asyncio", "disagreements", "settle"]
+__all__ = ["disagreements", "settle"]

@@ -15,7 +15,6 @@ from typing import Any
 import httpx
 
 from castiel.errors import CastielError
-from infra.local.sample import SampleProvider
 from tests.faults.random_run.world import SYSTEMS, TENANT, World
 
 Json = dict[str, Any]
@@ -264,6 +263,3 @@ class People:
 
 def _id(record: Mapping[str, Any]) -> str:
     return str(record.get("Id") or record.get("resourceName") or record.get("id"))
-
-
-__all__ = ["BY_ID", "LOCAL", "NAMES", "People", "Person", "SampleProvider", "entity_of", "read"]

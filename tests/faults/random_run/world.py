@@ -13,7 +13,6 @@ from typing import Any
 import httpx
 
 from castiel.bootstrap import Services, build
-from castiel.domain.conversion import ConversionSchema
 from castiel.domain.tasks import SyncTask, TaskStatus
 from castiel.errors import CastielError, Conflict
 from castiel.ports.clock import SystemClock
@@ -21,7 +20,7 @@ from infra.local.process import CHECKOUT, ServerProcess
 from infra.local.sample import SampleProvider, plant, webhook_secret
 from infra.local.sandbox.client import SandboxControl
 from infra.local.sandbox.notion.ids import CONTACTS_ID
-from infra.local.session import Session, session, until
+from infra.local.session import Session, session
 from tests.support.app import bus_config, settings_for
 
 TENANT = "tenant-random"
@@ -164,6 +163,3 @@ async def _unlimited(world: World, system: SampleProvider) -> None:
     names = ("integration", "tenant", "fetch", "create", "update", "delete")
     connection.rate_limits = dict.fromkeys(names, 100_000)
     await world.services.stores.connections.replace(connection)
-
-
-__all__ = ["SYSTEMS", "TENANT", "ConversionSchema", "World", "running_world", "until"]
