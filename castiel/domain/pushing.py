@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -19,13 +19,17 @@ _PUSH_POLICY = ConflictPolicy(strategy=ConflictStrategy.LOCAL_WINS)
 
 @dataclass
 class PushPlan:
-    """One shard's change on its way out. ``values`` are the shard fields that go."""
+    """One shard's change on its way out. ``values`` are the shard fields that go.
+
+    ``replaces``: the key of a reference whose record is gone, and which the record that is made takes the place of.
+    """
 
     shard: Shard
     operation: Operation
     reference: ExternalReference | None
     values: dict[str, Any] = field(default_factory=dict)
     conflicts: tuple[FieldConflict, ...] = ()
+    replaces: str | None = None
 
     @property
     def external_id(self) -> str | None:
@@ -40,21 +44,30 @@ class PushPlan:
         return self.operation is Operation.UPDATE and not self.values
 
 
-def plan_push(shard: Shard, connection_id: str, entity: str, schema: ConversionSchema) -> PushPlan:
-    """What the shard's state asks for now; a message only says that something changed."""
-    reference = shard.reference(connection_id, entity)
+def plan_push(
+    shard: Shard, connection_id: str, entity: str, schema: ConversionSchema, told: Collection[str] = ()
+) -> PushPlan:
+    """What the shard's state asks for now; a message only says that something changed.
+
+    ``told``: keys of references that were planned for already, where the shard is several records of the connection.
+    """
+    left = [r for r in shard.live_references(connection_id, entity) if r.key not in told]
+    reference = left[0] if left else shard.reference(connection_id, entity)
     if shard.deleted:
         return PushPlan(shard, Operation.DELETE, reference)
     if reference is None or reference.deleted:
-        return plan_create(shard, schema)
+        return plan_create(shard, schema, replaces=reference)
     return PushPlan(shard, Operation.UPDATE, reference)
 
 
-def plan_create(shard: Shard, schema: ConversionSchema) -> PushPlan:
+def plan_create(
+    shard: Shard, schema: ConversionSchema, *, replaces: ExternalReference | None = None
+) -> PushPlan:
     """Make the record (again, when it was deleted outside before this newer change)."""
     fed = fed_fields(schema)
     values = {name: value for name, value in shard.fields.items() if name in fed}
-    return PushPlan(shard, Operation.CREATE, None, values)
+    gone = replaces.key if replaces else None
+    return PushPlan(shard, Operation.CREATE, None, values, replaces=gone)
 
 
 def untold(shard: Shard, reference: ExternalReference, schema: ConversionSchema) -> list[str]:
@@ -77,9 +90,11 @@ def plan_after_deletion(
     A deletion that is newer than all there is to push stands; it will be seen, and then take the shard with it.
     """
     shard = plan.shard
+    if len(shard.live_references(reference.connection_id, reference.entity)) > 1:
+        return plan  # the connection still has it
     waiting = untold(shard, reference, schema)
     if waiting and (deleted_at is None or changed_after(shard, waiting, deleted_at)):
-        return plan_create(shard, schema)
+        return plan_create(shard, schema, replaces=reference)
     return plan
 
 

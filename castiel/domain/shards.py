@@ -166,6 +166,16 @@ class Shard(Document):
         ]
         return next((reference for reference in found if not reference.deleted), found[0] if found else None)
 
+    def live_references(self, connection_id: str, entity: str) -> list[ExternalReference]:
+        """Those to one connection's entity that are not deleted: more than one where it has the same thing twice."""
+        return [
+            reference
+            for reference in self.references
+            if reference.connection_id == connection_id
+            and reference.entity == entity
+            and not reference.deleted
+        ]
+
     def put_reference(self, reference: ExternalReference) -> None:
         """Add a reference, or replace the one to the same record; keeps ``reference_keys`` in step."""
         self.references = [r for r in self.references if r.key != reference.key] + [reference]

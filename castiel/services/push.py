@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from castiel.domain.connections import Connection, EntitySync
 from castiel.domain.conversion import ConversionSchema, to_external, to_shard
 from castiel.domain.messages import Operation, OutboundMessage
 from castiel.domain.pushing import PushPlan, compare, plan_after_deletion, plan_create, plan_push, untold
+from castiel.domain.shards import Shard
 from castiel.errors import (
     CastielError,
     ConfigurationError,
@@ -58,6 +60,8 @@ class _Push:
     adapter: Adapter
     tries: Mapping[str, int]
     outcomes: dict[str, Pushed] = field(default_factory=dict)
+    told: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """Shard → the keys of its references that were planned for."""
 
 
 class PushService:
@@ -145,12 +149,21 @@ class PushService:
     async def _push_held(
         self, work: _Push, messages: Sequence[OutboundMessage], held: Mapping[str, Lease]
     ) -> None:
-        plans = await self._plans(work, messages)
-        plans = await self._complete_updates(work, plans)
-        plans = await self._complete_deletions(work, plans, messages, held)
-        plans = await self._without_early_creates(work, plans)
-        for operation in (Operation.CREATE, Operation.UPDATE, Operation.DELETE):
-            await self._carry_out(work, [plan for plan in plans if plan.operation is operation], held)
+        """In rounds, a record of each shard in each: where the connection has the same thing twice, both are told."""
+        while messages:
+            before = dict(work.outcomes)
+            plans = await self._plans(work, messages)
+            plans = await self._complete_updates(work, plans)
+            plans = await self._complete_deletions(work, plans, messages, held)
+            plans = await self._without_early_creates(work, plans)
+            more = {plan.shard.id for plan in plans if _records_left(work, plan.shard)}
+            for operation in (Operation.CREATE, Operation.UPDATE, Operation.DELETE):
+                await self._carry_out(work, [plan for plan in plans if plan.operation is operation], held)
+            # What the first record came to stands for all, unless another one fails.
+            for shard_id, outcome in before.items():
+                if outcome.error is not None or work.outcomes[shard_id].error is None:
+                    work.outcomes[shard_id] = outcome
+            messages = [message for message in messages if message.entity_id in more]
 
     async def _plans(self, work: _Push, messages: Sequence[OutboundMessage]) -> list[PushPlan]:
         found = await self._shards.get_many(work.connection.tenant_id, [m.entity_id for m in messages])
@@ -162,7 +175,10 @@ class PushService:
                 gone = NotFound("no such shard")
                 work.outcomes[message.entity_id] = Pushed(message.operation, message.external_id, gone)
             else:
-                plans.append(plan_push(shard, work.connection.id, work.entity.entity, work.schema))
+                told = work.told[shard.id]
+                plan = plan_push(shard, work.connection.id, work.entity.entity, work.schema, told)
+                told |= {plan.reference.key} if plan.reference else set()
+                plans.append(plan)
         return plans
 
     async def _complete_deletions(
@@ -288,6 +304,12 @@ def _has_news(work: _Push, plan: PushPlan) -> bool:
     if plan.operation is not Operation.UPDATE or plan.reference is None:
         return False
     return bool(untold(plan.shard, plan.reference, work.schema))
+
+
+def _records_left(work: _Push, shard: Shard) -> bool:
+    """Whether the shard is a further record of the connection, which was not planned for yet."""
+    live = shard.live_references(work.connection.id, work.entity.entity)
+    return any(reference.key not in work.told[shard.id] for reference in live)
 
 
 def _create_key(work: _Push, plan: PushPlan) -> str:

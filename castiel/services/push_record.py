@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from castiel.adapters.base import PushOutcome
 from castiel.domain.connections import Connection, EntitySync
@@ -17,6 +17,8 @@ from castiel.ports.stores import ShardStore
 
 LEDGER_SECONDS = 86_400.0
 MAX_WRITE_ROUNDS = 8
+MAX_MERGES = 20
+"""A shard that became part of another, which became part of another …"""
 
 Done = tuple[PushPlan, PushOutcome]
 
@@ -37,24 +39,45 @@ class PushRecorder:
         What somebody else wrote meanwhile is read again and only the reference is put into it.
         """
         await self._marks.put_many(self._ledger(connection, entity, done), seconds=LEDGER_SECONDS)
-        todo = {plan.shard.id: (plan.shard, plan, outcome) for plan, outcome in done}
+        todo: list[tuple[Shard, PushPlan, PushOutcome]] = [
+            (plan.shard, plan, outcome) for plan, outcome in done
+        ]
         errors: dict[str, CastielError] = {}
         for _ in range(MAX_WRITE_ROUNDS):
             if not todo:
                 return errors
-            for shard, plan, outcome in todo.values():
+            for shard, plan, outcome in todo:
                 self._refer(shard, connection, entity, plan, outcome)
-            outcomes = await self._shards.save([shard for shard, _, _ in todo.values()])
-            again = {o.shard.id for o in outcomes if isinstance(o.error, Conflict)}
-            for saved in outcomes:
-                if isinstance(saved.error, CastielError) and saved.shard.id not in again:
-                    errors[saved.shard.id] = saved.error
-            fresh = await self._shards.get_many(connection.tenant_id, again) if again else []
+            again: list[tuple[Shard, PushPlan, PushOutcome]] = []
+            saved = await self._shards.save([shard for shard, _, _ in todo])
+            for one, result in zip(todo, saved, strict=True):
+                if isinstance(result.error, Conflict):
+                    again.append(one)
+                elif isinstance(result.error, CastielError):
+                    errors[one[1].shard.id] = result.error
+            current = await self._current(connection.tenant_id, {shard.id for shard, _, _ in again})
+            todo = [
+                (current[shard.id], plan, outcome) for shard, plan, outcome in again if shard.id in current
+            ]
             errors |= {
-                shard_id: NotFound("no such shard") for shard_id in again - {shard.id for shard in fresh}
+                plan.shard.id: NotFound("no such shard")
+                for shard, plan, _ in again
+                if shard.id not in current
             }
-            todo = {shard.id: (shard, *todo[shard.id][1:]) for shard in fresh}
-        return errors | {shard_id: Conflict("the shard keeps changing under us") for shard_id in todo}
+        return errors | {plan.shard.id: Conflict("the shard keeps changing under us") for _, plan, _ in todo}
+
+    async def _current(self, tenant_id: str, shard_ids: Collection[str]) -> dict[str, Shard]:
+        """The shards as they are now; for one that became part of another meanwhile, that one."""
+        found: dict[str, Shard] = {}
+        wanted = {shard_id: shard_id for shard_id in shard_ids}
+        for _ in range(MAX_MERGES):
+            if not wanted:
+                break
+            shards = {s.id: s for s in await self._shards.get_many(tenant_id, set(wanted.values()))}
+            merged = {asked: shards[at].merged_into for asked, at in wanted.items() if at in shards}
+            found |= {asked: shards[wanted[asked]] for asked, into in merged.items() if into is None}
+            wanted = {asked: into for asked, into in merged.items() if into is not None}
+        return found
 
     def _ledger(self, connection: Connection, entity: EntitySync, done: Sequence[Done]) -> dict[str, str]:
         return {
@@ -69,9 +92,11 @@ class PushRecorder:
         self, shard: Shard, connection: Connection, entity: EntitySync, plan: PushPlan, outcome: PushOutcome
     ) -> None:
         external_id = outcome.external_id or plan.external_id or ""
+        known = {reference.key: reference for reference in shard.references}
+        before = plan.replaces or (plan.reference.key if plan.reference else "")
         reference = (
             shard.reference(connection.id, entity.entity, external_id)
-            or shard.reference(connection.id, entity.entity)
+            or known.get(before)
             or ExternalReference(
                 integration_id=connection.integration_id,
                 connection_id=connection.id,

@@ -196,7 +196,11 @@ class RecordMerge:
             self._outbox.announce(
                 shard, context.others, Operation.UPDATE, sorted(changes), context.execution_id
             )
-        to_push = outcome.to_push & fed_fields(context.schema)
+        twins = [
+            r for r in shard.live_references(reference.connection_id, reference.entity) if r is not reference
+        ]
+        # Where the connection has the same thing twice, the other record is to be told too.
+        to_push = (outcome.to_push | (changes.keys() if twins else set())) & fed_fields(context.schema)
         if to_push:
             self._outbox.announce(
                 shard, context.itself, Operation.UPDATE, sorted(to_push), context.execution_id
