@@ -298,7 +298,9 @@ def build(
         engine=engine,
         deletions=deletions,
         conflicts=ConflictResolutionService(database.conflicts, database.shards, union, outbox, clock),
-        replay=ReplayService(database.failed_records, database.connections, database.shards, engine, clock),
+        replay=ReplayService(
+            database.failed_records, database.connections, database.shards, engine, integrations, clock
+        ),
         tasks=tasks,
         webhooks=webhooks,
         pending_deliveries=pending,

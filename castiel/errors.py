@@ -23,6 +23,7 @@
     │   ├── CacheUnavailable          Redis
     │   │   └── CacheEmptied          it answers, but has lost its data
     │   └── TopicUnavailable          Event Grid
+    ├── DocumentTooLarge              a document over the store's limit
     ├── MessageTooLarge               a message over the queue's limit
     ├── SignatureInvalid              a webhook whose sender can't be verified
     ├── ConnectionPaused              the connection is disabled or waits for re-authorisation
@@ -163,6 +164,10 @@ class CacheEmptied(CacheUnavailable):
 
 class TopicUnavailable(DependencyUnavailable):
     """Event Grid did not answer."""
+
+
+class DocumentTooLarge(CastielError):
+    """The document is larger than the store accepts (2 MB)."""
 
 
 class MessageTooLarge(CastielError):

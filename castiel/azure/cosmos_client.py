@@ -13,7 +13,7 @@ from azure.core.pipeline.transport import AioHttpTransport
 from azure.cosmos.aio import ContainerProxy, CosmosClient
 
 from castiel.domain.model import Document
-from castiel.errors import AlreadyExists, CastielError, Conflict, NotFound, StoreUnavailable
+from castiel.errors import AlreadyExists, CastielError, Conflict, DocumentTooLarge, NotFound, StoreUnavailable
 
 PAGE_SIZE = 100
 
@@ -35,6 +35,8 @@ def translate(error: AzureError | TimeoutError) -> CastielError:
         return AlreadyExists()
     if status == 412:
         return Conflict()
+    if status == 413:
+        return DocumentTooLarge()
     if status is None or status in (0, 408, 410, 429, 449) or status >= 500:
         return StoreUnavailable(f"Cosmos DB: {_reason(error, status)}", retry_after=_retry_after(error))
     return CastielError(f"Cosmos DB answered {status}; the request was refused")

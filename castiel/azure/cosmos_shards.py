@@ -14,7 +14,14 @@ from azure.cosmos.exceptions import CosmosBatchOperationError
 from castiel.azure import cosmos_client as cosmos
 from castiel.domain.model import format_utc
 from castiel.domain.shards import Shard, shard_type_of
-from castiel.errors import AlreadyExists, CastielError, Conflict, NotFound, StoreUnavailable
+from castiel.errors import (
+    AlreadyExists,
+    CastielError,
+    Conflict,
+    DocumentTooLarge,
+    NotFound,
+    StoreUnavailable,
+)
 from castiel.ports.stores import KeyHit, LiveReference, SaveOutcome
 
 T = TypeVar("T")
@@ -111,7 +118,7 @@ class CosmosShards:
         """One failed operation undoes its batch: set it apart with its error, and send the others again.
 
         A batch over the service's 2 MB is refused whole, and then halved: measuring each before would cost more
-        than the few that are.
+        than the few that are. A shard that is too large by itself fails alone.
         """
         while batch:
             operations = [_operation(shards[index], bodies[index]) for index in batch]
@@ -123,7 +130,11 @@ class CosmosShards:
                 outcomes[failed] = SaveOutcome(shards[failed], _operation_error(status))
                 continue
             except (AzureError, TimeoutError) as error:
-                if getattr(error, "status_code", None) == TOO_LARGE and len(batch) > 1:
+                too_large = getattr(error, "status_code", None) == TOO_LARGE
+                if too_large and len(batch) == 1:
+                    outcomes[batch[0]] = SaveOutcome(shards[batch[0]], DocumentTooLarge())
+                    return
+                if too_large:
                     for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
                         await self._save_batch(partition, half, shards, bodies, outcomes)
                     return
@@ -214,6 +225,8 @@ def _operation_error(status: int) -> CastielError:
         return AlreadyExists()
     if status in (404, 412):
         return Conflict()
+    if status == TOO_LARGE:
+        return DocumentTooLarge()
     if status in (429, 449) or status >= 500:
         return StoreUnavailable(f"Cosmos DB: status {status}")
     return CastielError(f"Cosmos DB refused a shard with status {status}")

@@ -20,7 +20,7 @@ from castiel.domain.parked import ParkedConflict
 from castiel.domain.results import PushResult, RefreshAudit, SyncResult
 from castiel.domain.tasks import Priority, SyncTask
 from castiel.domain.webhooks import Registration, WebhookAudit
-from castiel.errors import NotFound
+from castiel.errors import DocumentTooLarge, NotFound
 
 MAX_BATCH_OPERATIONS = 100
 """Of one transactional batch: https://learn.microsoft.com/azure/cosmos-db/nosql/transactional-batch"""
@@ -106,7 +106,13 @@ class CosmosFailedRecords:
         self._records = Collection(container, FailedRecord, FailedRecord.partition)
 
     async def put_many(self, records: Sequence[FailedRecord]) -> None:
-        await each(self._records.put, records)
+        await each(self._put, records)
+
+    async def _put(self, record: FailedRecord) -> None:
+        try:
+            await self._records.put(record)
+        except DocumentTooLarge:
+            await self._records.put(record.model_copy(update={"fields": {}, "fields_left_out": True}))
 
     async def delete(self, record: FailedRecord) -> None:
         await self._records.delete(record)

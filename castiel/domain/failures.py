@@ -18,6 +18,8 @@ class FailedRecord(Document):
     entity: str
     external_id: str
     fields: dict[str, Any]
+    fields_left_out: bool | None = None
+    """Too large to be stored: a replay reads the record from its provider."""
     modified_at: UtcDatetime | None = None
     version: str | None = None
     code: str

@@ -56,7 +56,7 @@ class ResultStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SaveOutcome:
-    """What became of one shard in a batch: ``error`` is Conflict or AlreadyExists, or ``None``."""
+    """What became of one shard in a batch: ``error`` is Conflict, AlreadyExists or DocumentTooLarge, or ``None``."""
 
     shard: Shard
     error: Exception | None = None
@@ -200,7 +200,9 @@ class ConflictStore(Protocol):
 class FailedRecordStore(Protocol):
     """Records that failed on their own, whole, for replay (kept in ``sync-results``)."""
 
-    async def put_many(self, records: Sequence[FailedRecord]) -> None: ...
+    async def put_many(self, records: Sequence[FailedRecord]) -> None:
+        """Store records; one that is too large even for that without its fields (``fields_left_out``)."""
+
     async def delete(self, record: FailedRecord) -> None: ...
     def of_tenant(self, tenant_id: str) -> AsyncIterator[FailedRecord]: ...
 

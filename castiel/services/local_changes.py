@@ -39,7 +39,7 @@ class LocalChanges:
     ) -> Shard:
         """A new shard. ``key`` makes the call repeatable: the same key is the same shard.
 
-        Raises :class:`AlreadyExists` for a key that was used before.
+        Raises :class:`AlreadyExists` for a key that was used before, :class:`DocumentTooLarge`.
         """
         now = self._clock.now()
         shard = Shard(
@@ -53,8 +53,10 @@ class LocalChanges:
         shard.set_fields(fields, LOCAL, now, correlation_id)
         await self._announce(shard, Operation.CREATE, sorted(fields), correlation_id)
         [outcome] = await self._shards.save([shard])
-        if outcome.error is not None:
+        if isinstance(outcome.error, AlreadyExists):
             raise AlreadyExists(f"shard {shard.id}: it exists") from outcome.error
+        if outcome.error is not None:
+            raise outcome.error
         await self._outbox.send([shard])
         return shard
 

@@ -13,6 +13,7 @@ from castiel.errors import Conflict, ConversionFailed, NotFound
 from castiel.ports.clock import Clock
 from castiel.ports.stores import ConnectionStore, FailedRecordStore, ShardStore
 from castiel.services.drafts import PullContext
+from castiel.services.integrations import Integrations
 from castiel.services.sync_engine import BidirectionalSyncEngine
 
 PAGE = 100
@@ -36,12 +37,14 @@ class ReplayService:
         connections: ConnectionStore,
         shards: ShardStore,
         engine: BidirectionalSyncEngine,
+        integrations: Integrations,
         clock: Clock,
     ) -> None:
         self._failed = failed
         self._connections = connections
         self._shards = shards
         self._engine = engine
+        self._integrations = integrations
         self._clock = clock
 
     async def replay(
@@ -74,13 +77,24 @@ class ReplayService:
         context = await self._engine.context(connection, entity, f"replay-{self._clock.new_id()}")
         newest = {record.external_id: record for record in sorted(records, key=lambda r: r.executed_at)}
         outdated = await self._outdated(context, newest)
-        todo = [_external(record) for record in newest.values() if record.external_id not in outdated]
+        current = [record for key, record in newest.items() if key not in outdated]
+        todo = await self._whole(context, current)
         failing = {record.external_id for record in todo if _fails(context, record)}
-        await self._engine.pull(context, [record for record in todo if record.external_id not in failing])
-        done.outdated += len(outdated)
-        done.failed += len(failing)
-        done.stored += len(todo) - len(failing)
+        tried = await self._engine.pull(context, [r for r in todo if r.external_id not in failing])
+        done.outdated += len(outdated) + len(current) - len(todo)
+        done.failed += len(failing) + tried.records_failed
+        done.stored += len(todo) - len(failing) - tried.records_failed
         await self._forget([record for record in records if record.external_id not in failing])
+
+    async def _whole(self, context: PullContext, records: Sequence[FailedRecord]) -> list[ExternalRecord]:
+        """The records; those that were too large to be stored as they are now, unless they are gone."""
+        missing = [record.external_id for record in records if record.fields_left_out]
+        if not missing:
+            return [_external(record) for record in records]
+        adapter = self._integrations.adapter(context.connection)
+        found = await adapter.get(context.entity.entity, missing)
+        whole = [found.get(r.external_id) if r.fields_left_out else _external(r) for r in records]
+        return [record for record in whole if record is not None]
 
     async def _outdated(self, context: PullContext, newest: Mapping[str, FailedRecord]) -> set[str]:
         """Those that were brought in since they failed: what is stored is newer."""

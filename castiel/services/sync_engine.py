@@ -17,7 +17,7 @@ from castiel.domain.hashing import content_hash
 from castiel.domain.parked import ParkedConflict, ParkedKind, pair_id
 from castiel.domain.shards import Shard
 from castiel.domain.tasks import MAX_RESULT_ERRORS, Progress, RecordError
-from castiel.errors import AlreadyExists, CastielError, Conflict, ConversionFailed
+from castiel.errors import AlreadyExists, CastielError, Conflict, ConversionFailed, DocumentTooLarge
 from castiel.ports.clock import Clock
 from castiel.ports.messaging import Event, EventPublisher
 from castiel.ports.stores import ConflictStore, FailedRecordStore, ShardStore
@@ -327,6 +327,9 @@ class BidirectionalSyncEngine:
         for draft, outcome in zip(changed, await self._shards.save([d.shard for d in changed]), strict=True):
             if isinstance(outcome.error, Conflict | AlreadyExists):
                 again += draft.records
+            elif isinstance(outcome.error, DocumentTooLarge):
+                for record in draft.records:
+                    batch.failed[record.external_id] = self._failure(batch.context, record, outcome.error)
             elif isinstance(outcome.error, CastielError):
                 raise outcome.error
             else:
@@ -354,7 +357,7 @@ class BidirectionalSyncEngine:
         tenant, execution = context.connection.tenant_id, context.execution_id
         await self._events.publish(Event("castiel.conflict.detected", subject, data, tenant, execution))
 
-    def _failure(self, context: PullContext, record: ExternalRecord, error: ConversionFailed) -> FailedRecord:
+    def _failure(self, context: PullContext, record: ExternalRecord, error: CastielError) -> FailedRecord:
         return FailedRecord(
             id=f"failed-{content_hash({'key': context.key(record.external_id)})}",
             tenant_id=context.connection.tenant_id,

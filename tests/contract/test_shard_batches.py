@@ -9,7 +9,7 @@ from azure.cosmos import PartitionKey
 
 from castiel.azure.cosmos_shards import CosmosShards
 from castiel.domain.shards import Shard
-from castiel.errors import AlreadyExists, Conflict
+from castiel.errors import AlreadyExists, Conflict, DocumentTooLarge
 from tests.support.cosmos import running_cosmos
 
 pytestmark = [
@@ -48,3 +48,7 @@ async def test_batches_over_the_size_limit_are_divided_and_conflicts_set_apart()
             assert [type(outcome.error) for outcome in outcomes] == [AlreadyExists, Conflict, type(None)]
             assert (await shards.get("t", "note-1")).fields["note"] == "first"
             assert await shards.count("t") == 151
+
+            outcomes = await shards.save([shard(600), shard(601, 2_200_000), shard(602)])
+            assert [type(o.error) for o in outcomes] == [type(None), DocumentTooLarge, type(None)]
+            assert await shards.count("t") == 153

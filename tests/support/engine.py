@@ -123,7 +123,9 @@ class World:
         self.resolution = ConflictResolutionService(
             self.conflicts, self.shards, self.union, self.outbox, self.clock
         )
-        self.replay = ReplayService(self.failed, self.connections, self.shards, self.engine, self.clock)
+        self.replay = ReplayService(
+            self.failed, self.connections, self.shards, self.engine, cast("Integrations", None), self.clock
+        )
         self.local = LocalChanges(self.shards, self.deduplication, self.outbox, self.clock)
 
     async def connect(self, name: str, schema: ConversionSchema | None = None, **more: Any) -> Connection:
