@@ -16,6 +16,7 @@ from castiel.errors import NotFound
 from castiel.ports.messaging import QueueMessage, ReceivedMessage
 from castiel.services.retries import Retries
 from tests.support.fakes.coordination import MemoryQueue, YieldingClock
+from tests.support.receiver import Door
 
 FIRST = {"traceparent": "00-11111111111111111111111111111111-1111111111111111-01"}
 SECOND = {"traceparent": "00-22222222222222222222222222222222-2222222222222222-01"}
@@ -172,3 +173,23 @@ def test_a_lines_own_attributes_stand_beside_the_contexts() -> None:
     assert (record.function, record.tenantId, record.credentialId) == ("TokenRefresher", "t-1", "c-1")
     assert not hasattr(record, "missing")
     assert len([each for each in handler.filters if isinstance(each, telemetry.ContextFilter)]) == 1
+
+
+async def test_a_delivery_that_waited_goes_on_in_its_own_trace() -> None:
+    """Sent by the sweep, in whatever trace that runs."""
+    door = Door()
+    try:
+        await door.plant()
+        door.outbound.down = True
+        with tracing.continued(FIRST):
+            await door.salesforce()
+        await door.pending.stop()
+        door.outbound.down = False
+        with tracing.continued(SECOND):
+            await door.pending.sweep()
+        [message] = door.outbound.sent
+        assert message.trace["traceparent"].split("-")[1] == "1" * 32
+    finally:
+        await door.pending.stop()
+        await door.background.drained()
+        await door.http.aclose()
