@@ -7,28 +7,17 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from datetime import datetime
 from typing import Any, TypeVar
 
-from azure.core.exceptions import AzureError
 from azure.cosmos.aio import ContainerProxy
-from azure.cosmos.exceptions import CosmosBatchOperationError
 
 from castiel.azure import cosmos_client as cosmos
+from castiel.azure.cosmos_batches import Batches
 from castiel.domain.model import format_utc
 from castiel.domain.shards import Shard, shard_type_of
-from castiel.errors import (
-    AlreadyExists,
-    CastielError,
-    Conflict,
-    DocumentTooLarge,
-    NotFound,
-    StoreUnavailable,
-)
+from castiel.errors import NotFound
 from castiel.ports.stores import KeyHit, LiveReference, SaveOutcome
 
 T = TypeVar("T")
 
-MAX_BATCH_OPERATIONS = 100
-"""Of one transactional batch, which may have 2 MB: https://learn.microsoft.com/azure/cosmos-db/nosql/transactional-batch"""
-TOO_LARGE = 413
 KEYS_PER_QUERY = 100
 REFERENCES_PER_PAGE = 1000
 
@@ -38,7 +27,7 @@ class CosmosShards:
 
     def __init__(self, container: ContainerProxy) -> None:
         self._shards = cosmos.Collection(container, Shard, lambda shard: [shard.tenant_id, shard.shard_type])
-        self._container = container
+        self._batches = Batches(self._shards)
 
     @property
     def request_charge(self) -> float:
@@ -102,67 +91,13 @@ class CosmosShards:
         for index, shard in enumerate(shards):
             by_partition[(shard.tenant_id, shard.shard_type)].append(index)
         for partition, indexes in by_partition.items():
-            bodies = {index: self._shards.body(shards[index]) for index in indexes}
-            for batch in _chunks(indexes, MAX_BATCH_OPERATIONS):
-                await self._save_batch(list(partition), batch, shards, bodies, outcomes)
+            errors = await self._batches.write_each(list(partition), [shards[index] for index in indexes])
+            for index, error in zip(indexes, errors, strict=True):
+                outcomes[index] = SaveOutcome(shards[index], error)
         return [outcomes[index] for index in range(len(shards))]
 
-    async def _save_batch(
-        self,
-        partition: list[str],
-        batch: list[int],
-        shards: Sequence[Shard],
-        bodies: dict[int, dict[str, Any]],
-        outcomes: dict[int, SaveOutcome],
-    ) -> None:
-        """One failed operation undoes its batch: set it apart with its error, and send the others again.
-
-        A batch over the service's 2 MB is refused whole, and then halved: measuring each before would cost more
-        than the few that are. A shard that is too large by itself fails alone.
-        """
-        while batch:
-            operations = [_operation(shards[index], bodies[index]) for index in batch]
-            try:
-                results = await self._execute(operations, partition)
-            except CosmosBatchOperationError as error:
-                failed = batch.pop(error.error_index)
-                status = int(error.operation_responses[error.error_index]["statusCode"])
-                outcomes[failed] = SaveOutcome(shards[failed], _operation_error(status))
-                continue
-            except (AzureError, TimeoutError) as error:
-                too_large = getattr(error, "status_code", None) == TOO_LARGE
-                if too_large and len(batch) == 1:
-                    outcomes[batch[0]] = SaveOutcome(shards[batch[0]], DocumentTooLarge())
-                    return
-                if too_large:
-                    for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
-                        await self._save_batch(partition, half, shards, bodies, outcomes)
-                    return
-                raise cosmos.translate(error) from error
-            for index, result in zip(batch, results, strict=True):
-                shards[index].etag = _etag(result)
-                outcomes[index] = SaveOutcome(shards[index])
-            return
-
     async def save_together(self, shards: Sequence[Shard]) -> None:
-        partition = [shards[0].tenant_id, shards[0].shard_type]
-        operations = [_operation(shard, self._shards.body(shard)) for shard in shards]
-        try:
-            results = await self._execute(operations, partition)
-        except CosmosBatchOperationError as error:
-            raise _operation_error(int(error.operation_responses[error.error_index]["statusCode"])) from error
-        except (AzureError, TimeoutError) as error:
-            raise cosmos.translate(error) from error
-        for shard, result in zip(shards, results, strict=True):
-            shard.etag = _etag(result)
-
-    async def _execute(
-        self, operations: Sequence[tuple[Any, ...]], partition: list[str]
-    ) -> Sequence[Mapping[str, Any]]:
-        """One batch. The answer's ETags are all that is wanted of it, not the documents that were just sent."""
-        return await self._container.execute_item_batch(
-            operations, partition, response_hook=self._shards.charge, no_response=True
-        )
+        await self._batches.write_together([shards[0].tenant_id, shards[0].shard_type], shards)
 
     async def linking_to(self, tenant_id: str, shard_id: str, *, limit: int) -> list[str]:
         sql = (
@@ -206,30 +141,8 @@ class CosmosShards:
         return int(await self._shards.value(sql, partition=partition) or 0)
 
 
-def _operation(shard: Shard, body: dict[str, Any]) -> tuple[Any, ...]:
-    if shard.etag is None:
-        return ("create", (body,))
-    return ("replace", (shard.id, body), {"if_match_etag": shard.etag})
-
-
 def _moment(row: Mapping[str, Any], name: str) -> datetime | None:
     return datetime.fromisoformat(row[name]) if name in row else None
-
-
-def _etag(result: Mapping[str, Any]) -> str:
-    return str(result.get("eTag") or result["resourceBody"]["_etag"])
-
-
-def _operation_error(status: int) -> CastielError:
-    if status == 409:
-        return AlreadyExists()
-    if status in (404, 412):
-        return Conflict()
-    if status == TOO_LARGE:
-        return DocumentTooLarge()
-    if status in (429, 449) or status >= 500:
-        return StoreUnavailable(f"Cosmos DB: status {status}")
-    return CastielError(f"Cosmos DB refused a shard with status {status}")
 
 
 def _chunks(values: Sequence[T], size: int) -> Iterable[list[T]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from azure.cosmos.aio import ContainerProxy
 
+from castiel.azure.cosmos_batches import Batches
 from castiel.azure.cosmos_client import Collection, each, guarded
 from castiel.domain.connections import Connection
 from castiel.domain.conversion import ConversionSchema
@@ -20,7 +21,7 @@ from castiel.domain.parked import ParkedConflict
 from castiel.domain.results import PushResult, RefreshAudit, SyncResult
 from castiel.domain.tasks import Priority, SyncTask
 from castiel.domain.webhooks import Registration, WebhookAudit
-from castiel.errors import DocumentTooLarge, NotFound
+from castiel.errors import CastielError, DocumentTooLarge, NotFound
 
 MAX_BATCH_OPERATIONS = 100
 """Of one transactional batch: https://learn.microsoft.com/azure/cosmos-db/nosql/transactional-batch"""
@@ -40,6 +41,7 @@ class CosmosTasks:
 
     def __init__(self, container: ContainerProxy) -> None:
         self._tasks = Collection(container, SyncTask, lambda task: task.tenant_id)
+        self._batches = Batches(self._tasks)
 
     async def get(self, tenant_id: str, task_id: str) -> SyncTask:
         return await self._tasks.get(task_id, tenant_id)
@@ -49,6 +51,9 @@ class CosmosTasks:
 
     async def replace(self, task: SyncTask) -> SyncTask:
         return await self._tasks.replace(task)
+
+    async def replace_each(self, tenant_id: str, tasks: Sequence[SyncTask]) -> list[CastielError | None]:
+        return await self._batches.write_each(tenant_id, tasks)
 
     async def delete(self, task: SyncTask) -> None:
         await self._tasks.delete(task)

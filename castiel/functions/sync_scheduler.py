@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -101,7 +101,7 @@ class SyncScheduler:
         """
         if task.status in (TaskStatus.QUEUED, TaskStatus.PROCESSING):
             return None
-        claimed = await self._claim(task)
+        claimed = await self._tasks.claim(task)
         if claimed is None:
             return None
         await self._send([claimed], SchedulerRun())
@@ -125,11 +125,13 @@ class SyncScheduler:
         try:
             async for some in _chunks(self._tasks.due(), BATCH_SIZE):
                 # Whatever goes wrong, what was claimed is sent or given back below.
-                claimed = await asyncio.gather(*map(self._claim, some), return_exceptions=True)
-                for task in claimed:
-                    if isinstance(task, SyncTask):
+                claims = await asyncio.gather(*self._claims(some), return_exceptions=True)
+                claimed = {id(task) for tasks in claims if isinstance(tasks, list) for task in tasks}
+                # In the order they came in, the urgent first, whichever tenant they are of.
+                for task in some:
+                    if id(task) in claimed:
                         waiting[self._queues[task.sync_mode].name].append(task)
-                _raise_first(claimed)
+                _raise_first(claims)
                 for tasks in waiting.values():
                     while len(tasks) >= BATCH_SIZE:
                         await self._send(tasks, run)
@@ -137,9 +139,17 @@ class SyncScheduler:
             outcomes = [await self._send_rest(tasks, run) for tasks in waiting.values()]
         _raise_first(outcomes)
 
-    async def _claim(self, task: SyncTask) -> SyncTask | None:
+    def _claims(self, tasks: Sequence[SyncTask]) -> Iterator[Awaitable[list[SyncTask]]]:
+        """The claims of each tenant's tasks, which share a partition and so a write."""
+        by_tenant: dict[str, list[SyncTask]] = defaultdict(list)
+        for task in tasks:
+            by_tenant[task.tenant_id].append(task)
+        for tenant_id, some in by_tenant.items():
+            yield self._claim(tenant_id, some)
+
+    async def _claim(self, tenant_id: str, tasks: Sequence[SyncTask]) -> list[SyncTask]:
         async with self._slots:
-            return await self._tasks.claim(task)
+            return await self._tasks.claim_each(tenant_id, tasks)
 
     async def _send_rest(self, tasks: list[SyncTask], run: SchedulerRun) -> CastielError | None:
         """Send what is left for one queue. One queue's failure must not keep the other's tasks claimed."""

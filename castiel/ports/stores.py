@@ -22,6 +22,7 @@ from castiel.domain.results import PushResult, RefreshAudit, SyncResult
 from castiel.domain.shards import Shard
 from castiel.domain.tasks import Priority, SyncTask
 from castiel.domain.webhooks import Registration, WebhookAudit
+from castiel.errors import CastielError
 
 
 class TaskStore(Protocol):
@@ -30,6 +31,9 @@ class TaskStore(Protocol):
     async def get(self, tenant_id: str, task_id: str) -> SyncTask: ...
     async def create(self, task: SyncTask) -> SyncTask: ...
     async def replace(self, task: SyncTask) -> SyncTask: ...
+    async def replace_each(self, tenant_id: str, tasks: Sequence[SyncTask]) -> list[CastielError | None]:
+        """Replace a tenant's tasks in as few requests as can be; the error of each that was not, in order."""
+
     async def delete(self, task: SyncTask) -> None: ...
 
     def due(self, now: datetime, priority: Priority) -> AsyncIterator[SyncTask]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timedelta
 
 from castiel.domain.messages import SyncMessage
@@ -56,6 +56,17 @@ class SyncTaskService:
             return await self._tasks.replace(task)
         except (Conflict, NotFound):
             return None
+
+    async def claim_each(self, tenant_id: str, tasks: Sequence[SyncTask]) -> list[SyncTask]:
+        """The same for several tasks of one tenant, in as few writes as can be: those that were claimed."""
+        for task in tasks:
+            task.queue(f"exec-{self._clock.new_id()}", self._clock.now())
+        errors = await self._tasks.replace_each(tenant_id, tasks)
+        refused = [error for error in errors if error is not None and not isinstance(error, Conflict)]
+        if refused:
+            # As if they had not been looked at: the next run finds them. The others are to be sent all the same.
+            logger.warning("%d tasks could not be claimed: %s", len(refused), refused[0])
+        return [task for task, error in zip(tasks, errors, strict=True) if error is None]
 
     async def give_back(self, task: SyncTask) -> None:
         """``→ pending`` again, after a send that failed. If somebody changed the task meanwhile, theirs stands."""

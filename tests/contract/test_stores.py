@@ -322,6 +322,28 @@ async def test_only_one_of_two_claims_succeeds(stores: Stores) -> None:
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Conflict"] * 4 + ["SyncTask"]
 
 
+async def test_of_several_claims_at_once_those_fail_that_somebody_else_was_first_with(stores: Stores) -> None:
+    for number in range(120):
+        await stores.tasks.create(task(f"t{number}"))
+    due = [each async for each in stores.tasks.due(NOON, Priority.NORMAL)]
+    first = await stores.tasks.get("acme", due[7].id)
+    first.queue("exec-first", NOON)
+    await stores.tasks.replace(first)
+    await stores.tasks.delete(await stores.tasks.get("acme", due[110].id))
+    for each in due:
+        each.queue("exec-second", NOON)
+
+    errors = await stores.tasks.replace_each("acme", due)
+    assert {number for number, error in enumerate(errors) if error is not None} == {7, 110}
+    assert all(isinstance(errors[number], Conflict) for number in (7, 110))
+    stored = {each.id: each async for each in stores.tasks.of_tenant("acme")}
+    assert stored.pop(due[7].id).execution_id == "exec-first"
+    assert {each.execution_id for each in stored.values()} == {"exec-second"}
+    # What was written has its new ETag: it can be given back at once.
+    due[0].give_back()
+    await stores.tasks.replace(due[0])
+
+
 async def test_the_due_are_streamed_while_claims_change_them(stores: Stores) -> None:
     for start in range(0, 250, 50):
         await asyncio.gather(*(stores.tasks.create(task(f"t{n}")) for n in range(start, start + 50)))

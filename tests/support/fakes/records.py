@@ -12,7 +12,7 @@ from castiel.domain.failures import FailedRecord
 from castiel.domain.parked import ParkedConflict
 from castiel.domain.shards import DERIVED, Shard
 from castiel.domain.tasks import Priority, SyncTask, TaskStatus
-from castiel.errors import AlreadyExists, Conflict, NotFound
+from castiel.errors import AlreadyExists, CastielError, Conflict, NotFound
 from castiel.ports.stores import KeyHit, LiveReference, SaveOutcome
 from tests.support.fakes.documents import MemoryDocuments
 
@@ -188,6 +188,17 @@ class MemoryTasks(MemoryDocuments[SyncTask]):
 
     async def replace(self, task: SyncTask) -> SyncTask:
         return self.write((task.tenant_id, task.id), task)
+
+    async def replace_each(self, tenant_id: str, tasks: Sequence[SyncTask]) -> list[CastielError | None]:
+        errors: list[CastielError | None] = []
+        for task in tasks:
+            try:
+                self.write((tenant_id, task.id), task)
+            except Conflict as error:
+                errors.append(error)
+            else:
+                errors.append(None)
+        return errors
 
     async def delete(self, task: SyncTask) -> None:
         self.remove((task.tenant_id, task.id))
