@@ -32,13 +32,13 @@ async def settle(world: World, actors: Iterable[People], log: Callable[[str], No
     for number in range(MAX_ROUNDS):
         for people in actors:
             await people.tell_what_must_be_told()
-        await _wait(world)
+        await _wait(world, log)
         await world.later.outbox.sweep()
         await world.later.pending_deliveries.sweep()
         for system in SYSTEMS:
             await world.make_due(system)
         assert await world.run_scheduler()
-        await _wait(world)
+        await _wait(world, log)
         now = await _picture(world)
         quiet = quiet + 1 if now == before else 0
         log(f"settling: round {number + 1}, {'quiet' if quiet else 'something changed'}")
@@ -48,9 +48,17 @@ async def settle(world: World, actors: Iterable[People], log: Callable[[str], No
     raise AssertionError(f"it does not settle: something still changes in round {MAX_ROUNDS}")
 
 
-async def _wait(world: World) -> None:
-    """Until all is done. Raises with what is not."""
+async def _wait(world: World, log: Callable[[str], None]) -> None:
+    """Until all is done. Raises with what is not.
+
+    A task whose scheduler died between claim and send, or whose message came while it could not be found, is left
+    to the scheduler that runs when the message would have ended: it is repaired as that one does.
+    """
     try:
+        await until(lambda: _empty(world), "the queues are empty", within=120)
+        if not await _idle(world) and (repaired := await world.later.tasks.repair()):
+            log(f"repaired {repaired} tasks as the scheduler of two hours later does")
+            assert await world.run_scheduler()
         await until(lambda: _idle(world), "the queues are empty and no task is under way", within=120)
     except StepFailedError as error:
         tasks = [task.to_json() async for task in world.services.stores.tasks.of_tenant(TENANT)]
@@ -71,9 +79,13 @@ async def _letters(world: World) -> AsyncIterator[str]:
             yield f"{queue} {letter.message_id}: {why}: {letter.body}"
 
 
-async def _idle(world: World) -> bool:
+async def _empty(world: World) -> bool:
     waiting = await queue_counts(world)
-    if any(n for counts in waiting.values() for state, n in counts.items() if state != "deadLettered"):
+    return not any(n for counts in waiting.values() for state, n in counts.items() if state != "deadLettered")
+
+
+async def _idle(world: World) -> bool:
+    if not await _empty(world):
         return False
     tasks = [task async for task in world.services.stores.tasks.of_tenant(TENANT)]
     return all(task.status in (TaskStatus.COMPLETED, TaskStatus.FAILED) for task in tasks)

@@ -59,15 +59,15 @@ SYSTEMS = (
 
 
 class LaterClock(SystemClock):
-    """The time at which what crashed workers left is old enough to be swept."""
+    """The time at which what crashed workers and schedulers left is old enough to be swept and repaired."""
 
     def now(self) -> datetime:
-        return super().now() + timedelta(minutes=10)
+        return super().now() + timedelta(hours=2)
 
 
 @dataclass
 class World:
-    """The running company. ``later`` are the services of somebody who looks ten minutes later."""
+    """The running company. ``later`` are the services of somebody who looks two hours later."""
 
     app: Session
     hosts: list[ServerProcess]
