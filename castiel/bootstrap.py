@@ -249,7 +249,7 @@ def build(
             clock,
         ),
     )
-    recorder = PushRecorder(database.shards, marks, clock)
+    recorder = PushRecorder(database.shards, marks, outbox, clock)
     push = PushService(
         database.connections,
         database.shards,

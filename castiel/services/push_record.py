@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from castiel.adapters.base import PushOutcome
 from castiel.domain.connections import Connection, EntitySync
 from castiel.domain.hashing import content_hash
+from castiel.domain.json_values import same
 from castiel.domain.messages import Operation
 from castiel.domain.pushing import PushPlan
 from castiel.domain.shards import ExternalReference, Shard
@@ -14,6 +15,7 @@ from castiel.errors import CastielError, Conflict, NotFound
 from castiel.ports.clock import Clock
 from castiel.ports.coordination import Marks
 from castiel.ports.stores import ShardStore
+from castiel.services.outbox import Outbox
 
 LEDGER_SECONDS = 86_400.0
 MAX_WRITE_ROUNDS = 8
@@ -26,9 +28,10 @@ Done = tuple[PushPlan, PushOutcome]
 class PushRecorder:
     """Remembers pushes, so that our own write is recognised when it comes back."""
 
-    def __init__(self, shards: ShardStore, marks: Marks, clock: Clock) -> None:
+    def __init__(self, shards: ShardStore, marks: Marks, outbox: Outbox, clock: Clock) -> None:
         self._shards = shards
         self._marks = marks
+        self._outbox = outbox
         self._clock = clock
 
     async def remember(
@@ -36,18 +39,21 @@ class PushRecorder:
     ) -> dict[str, CastielError]:
         """Ledger first, then the shards, all in batches. Returns what could not be stored, by shard id.
 
-        What somebody else wrote meanwhile is read again and only the reference is put into it.
+        What somebody else wrote meanwhile is read again and only the reference is put into it. If that changed what
+        was pushed, the connection has now been told what is no longer so, and is told again.
         """
         await self._marks.put_many(self._ledger(connection, entity, done), seconds=LEDGER_SECONDS)
         todo: list[tuple[Shard, PushPlan, PushOutcome]] = [
             (plan.shard, plan, outcome) for plan, outcome in done
         ]
         errors: dict[str, CastielError] = {}
+        corrected: list[Shard] = []
         for _ in range(MAX_WRITE_ROUNDS):
             if not todo:
-                return errors
+                break
             for shard, plan, outcome in todo:
                 self._refer(shard, connection, entity, plan, outcome)
+                self._correct(shard, connection, plan)
             again: list[tuple[Shard, PushPlan, PushOutcome]] = []
             saved = await self._shards.save([shard for shard, _, _ in todo])
             for one, result in zip(todo, saved, strict=True):
@@ -55,6 +61,8 @@ class PushRecorder:
                     again.append(one)
                 elif isinstance(result.error, CastielError):
                     errors[one[1].shard.id] = result.error
+                elif one[0].outbox:
+                    corrected.append(one[0])
             current = await self._current(connection.tenant_id, {shard.id for shard, _, _ in again})
             todo = [
                 (current[shard.id], plan, outcome) for shard, plan, outcome in again if shard.id in current
@@ -64,7 +72,14 @@ class PushRecorder:
                 for shard, plan, _ in again
                 if shard.id not in current
             }
+        await self._outbox.send(corrected)
         return errors | {plan.shard.id: Conflict("the shard keeps changing under us") for _, plan, _ in todo}
+
+    def _correct(self, shard: Shard, connection: Connection, plan: PushPlan) -> None:
+        overtaken = [name for name, value in plan.values.items() if not same(shard.fields.get(name), value)]
+        if overtaken and not shard.deleted:
+            cause = shard.updated_in or self._clock.new_id()
+            self._outbox.announce(shard, [connection], Operation.UPDATE, overtaken, cause)
 
     async def _current(self, tenant_id: str, shard_ids: Collection[str]) -> dict[str, Shard]:
         """The shards as they are now; for one that became part of another meanwhile, that one."""

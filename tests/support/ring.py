@@ -129,7 +129,7 @@ class Ring:
             schemas,
             leases,
             marks,
-            PushRecorder(world.shards, marks, world.clock),
+            PushRecorder(world.shards, marks, world.outbox, world.clock),
             FirstPulls(world.tasks),
             world.outbox,
             lease_seconds=60,

@@ -82,7 +82,7 @@ async def test_what_was_pushed_is_remembered_by_the_shard_that_its_own_became_pa
     plan = plan_create(younger.copy_of(), schema)
     await world.union.merge(TENANT, older.id, younger.id, "by-hand")
 
-    recorder = PushRecorder(world.shards, MemoryMarks(world.clock), world.clock)
+    recorder = PushRecorder(world.shards, MemoryMarks(world.clock), world.outbox, world.clock)
     done = [(plan, PushOutcome(younger.id, "c1"))]
     assert await recorder.remember(connection, connection.entities[0], done) == {}
     [kept] = world.live()

@@ -1,0 +1,65 @@
+"""What a push leaves behind when the shard was written while it was under way."""
+
+from __future__ import annotations
+
+from castiel.adapters.base import PushOutcome
+from castiel.domain.messages import Operation
+from castiel.domain.pushing import PushPlan
+from castiel.domain.shards import Shard
+from castiel.services.push_record import PushRecorder
+from tests.support.engine import ADA, TENANT, World, person
+from tests.support.fakes.coordination import MemoryMarks
+
+
+async def pushing(title: str) -> tuple[World, Shard, PushPlan, PushRecorder]:
+    """A title that was set here is on its way out; the record's own title is older."""
+    world = World()
+    await world.connect("crm")
+    await world.pull("crm", person("1", world.clock.now(), **ADA, title="Author"))
+    shard = await world.shard("crm", "1")
+    await world.local.update(TENANT, shard.id, {"title": title}, correlation_id="by-hand")
+    world.queue.sent.clear()
+    read = await world.shard("crm", "1")
+    plan = PushPlan(read, Operation.UPDATE, read.references[0], {"title": title})
+    return world, read, plan, PushRecorder(world.shards, MemoryMarks(world.clock), world.outbox, world.clock)
+
+
+async def remember(world: World, plan: PushPlan, recorder: PushRecorder) -> Shard:
+    connection = await world.connections.get(TENANT, "crm")
+    outcome = PushOutcome(plan.shard.id, "1")
+    assert await recorder.remember(connection, connection.entities[0], [(plan, outcome)]) == {}
+    return await world.shard("crm", "1")
+
+
+async def test_the_base_is_what_was_pushed() -> None:
+    world, _, plan, recorder = await pushing("Countess")
+    stored = await remember(world, plan, recorder)
+    assert (stored.fields["title"], stored.references[0].base["title"]) == ("Countess", "Countess")
+    assert world.told() == []
+
+
+async def test_a_value_that_came_in_meanwhile_is_told_again() -> None:
+    """The push wrote over a newer value at the provider, which a pull had just brought here: that one wins."""
+    world, _, plan, recorder = await pushing("Countess")
+    await world.clock.sleep(60)
+    await world.pull("crm", person("1", world.clock.now(), **ADA, title="Analyst"))
+    world.queue.sent.clear()
+
+    stored = await remember(world, plan, recorder)
+    assert (stored.fields["title"], stored.references[0].base["title"]) == ("Analyst", "Countess")
+    [message] = world.told()
+    assert (message.connection_id, message.operation, message.changed_fields) == (
+        "crm",
+        Operation.UPDATE,
+        ["title"],
+    )
+    assert stored.outbox == []
+
+
+async def test_another_field_that_changed_meanwhile_is_no_matter() -> None:
+    world, read, plan, recorder = await pushing("Countess")
+    await world.local.update(TENANT, read.id, {"company": "Engines"}, correlation_id="by-hand")
+    world.queue.sent.clear()
+    stored = await remember(world, plan, recorder)
+    assert stored.fields["company"] == "Engines"
+    assert world.told() == []
