@@ -11,7 +11,7 @@ CHECK_JOBS ?= 2
 TEST_JOBS ?= 4
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run demo stack check test faults providers bench docs oldest oldest-tests queries format clean clean-data
+.PHONY: help setup run demo stack check test faults webhook-faults providers bench docs oldest oldest-tests queries format clean clean-data
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ test: $(READY) ## All tests, the local stack included
 
 faults: $(READY) ## A minute of edits, crashes and outages, then all must agree (SEED=, SECONDS=)
 	@exec $(BIN)/python -m tests.faults.random_run $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
+
+webhook-faults: $(READY) ## 5000 deliveries, a fifth of them twice, the host killed in between: one message each
+	WEBHOOK_DELIVERIES=5000 $(BIN)/python -m pytest -q tests/faults/test_webhook_kills.py $(ARGS)
 
 providers: $(READY) ## Hold every provider to the common contract, and show the table
 	@exec $(BIN)/python -m tests.provider_table
