@@ -14,6 +14,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from functools import partial
 
 import httpx
 import pytest
@@ -21,7 +22,7 @@ import pytest_asyncio
 from azure.servicebus.aio import ServiceBusClient
 
 from infra.local.sample import SALESFORCE, plant, webhook_secret
-from infra.local.session import Session
+from infra.local.session import Session, until
 from tests.support.app import running_app
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
@@ -53,6 +54,10 @@ class Sender:
         self.accepted: Counter[int] = Counter()
         self.again = 0
 
+    async def took(self, wanted: float) -> bool:
+        """Whether so many got their 200."""
+        return self.accepted.total() >= wanted
+
     async def send(self, client: httpx.AsyncClient, number: int) -> None:
         event = {
             "deliveryId": f"d-{number}",
@@ -79,8 +84,8 @@ class Sender:
 async def kill_at(app: Session, sender: Sender, shares: list[float]) -> None:
     """Kill the host when so many deliveries have been taken, and bring it back."""
     for share in shares:
-        while sender.accepted.total() < share * DISTINCT:
-            await asyncio.sleep(0.005)
+        took = partial(sender.took, share * DISTINCT)
+        await until(took, "so many deliveries are taken", within=900, every=0.005)
         await asyncio.to_thread(app.host.kill)
         await asyncio.to_thread(app.host.start)
 

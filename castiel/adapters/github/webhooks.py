@@ -6,7 +6,6 @@ Sources: https://docs.github.com/en/webhooks/webhook-events-and-payloads,
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -18,6 +17,7 @@ from castiel.adapters.github.marker import without_marks
 from castiel.adapters.github.moments import parse_moment
 from castiel.adapters.github.records import ISSUE, PULL_REQUEST, REPOSITORY
 from castiel.domain.messages import Operation
+from castiel.domain.strict_json import read_json
 from castiel.domain.webhooks import Delivery, WebhookEvent, WebhookRequest
 from castiel.errors import InvalidWebhook, MalformedResponse
 
@@ -190,19 +190,12 @@ def _body(request: WebhookRequest) -> Json:
         except (ValueError, KeyError):
             raise InvalidWebhook("payload: missing in the form") from None
     try:
-        body = json.loads(text, parse_constant=_refuse)
-        # Half a character (a lone surrogate) could not be passed on.
-        json.dumps(body, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
+        body = read_json(text)
+    except ValueError:
         raise InvalidWebhook("body: not JSON") from None
     if not isinstance(body, dict):
         raise InvalidWebhook("body: an object is needed")
     return body
-
-
-def _refuse(_constant: str) -> None:
-    """NaN and Infinity, which Python reads and JSON does not know."""
-    raise ValueError("no JSON value")
 
 
 def _object(body: Json, name: str) -> dict[str, Any]:

@@ -10,14 +10,13 @@ https://docs.cloud.google.com/pubsub/docs/push, https://developers.google.com/wo
 from __future__ import annotations
 
 import base64
-import binascii
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from castiel.adapters.google.moments import moment
 from castiel.domain.messages import Operation
+from castiel.domain.strict_json import read_json
 from castiel.domain.webhooks import Delivery, WebhookEvent, WebhookRequest
 from castiel.errors import InvalidWebhook
 
@@ -63,8 +62,8 @@ def _notification(headers: Mapping[str, str]) -> Delivery:
 
 def _message(body: bytes) -> Delivery:
     try:
-        envelope = json.loads(body)
-    except (ValueError, RecursionError):
+        envelope = read_json(body)
+    except ValueError:
         raise InvalidWebhook("the body is not JSON") from None
     message = envelope.get("message") if isinstance(envelope, dict) else None
     if not isinstance(message, dict):
@@ -90,8 +89,8 @@ def _data(text: Any) -> Mapping[str, Any]:
     if not text:
         return {}
     try:
-        data = json.loads(base64.b64decode(str(text), validate=True))
-    except (binascii.Error, ValueError, RecursionError):
+        data = read_json(base64.b64decode(str(text), validate=True))
+    except ValueError:
         raise InvalidWebhook("message.data: not JSON in Base64") from None
     return data if isinstance(data, dict) else {}
 

@@ -6,7 +6,6 @@ https://developers.notion.com/reference/webhooks-events-delivery
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +15,7 @@ from pydantic import SecretStr
 from castiel.adapters.notion.records import ENTITY
 from castiel.adapters.notion.settings import canonical_id, data_source_ids
 from castiel.domain.messages import Operation
+from castiel.domain.strict_json import read_json
 from castiel.domain.webhooks import Delivery, WebhookEvent, WebhookRequest
 from castiel.errors import InvalidWebhook
 
@@ -54,8 +54,8 @@ class NotionWebhooks:
         an operator has just opened for it and that has no secret, and never replace one.
         """
         try:
-            body = json.loads(request.body)
-        except (ValueError, RecursionError):
+            body = read_json(request.body)
+        except ValueError:
             return None
         token = body.get("verification_token") if isinstance(body, dict) and len(body) == 1 else None
         return SecretStr(token) if isinstance(token, str) and 0 < len(token) <= _MOST_TEXT else None
@@ -118,8 +118,8 @@ def _id(entity: Mapping[str, Any]) -> str:
 
 def _json(body: bytes) -> Any:
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
+        return read_json(body)
+    except ValueError:
         raise InvalidWebhook("body: not JSON") from None
 
 

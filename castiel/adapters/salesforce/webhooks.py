@@ -6,7 +6,6 @@ Source of the second: https://developer.salesforce.com/docs/atlas.en-us.change_d
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from typing import Any
 from castiel.adapters.salesforce.dialect import CLIENT_NAME
 from castiel.adapters.salesforce.ids import full_id, is_id
 from castiel.domain.messages import Operation
+from castiel.domain.strict_json import read_json
 from castiel.domain.webhooks import Delivery, WebhookEvent, WebhookRequest
 from castiel.errors import InvalidWebhook
 
@@ -119,18 +119,9 @@ def _delivery_id(body: Mapping[str, Any], request: WebhookRequest) -> str:
 
 def _json(body: bytes) -> Any:
     try:
-        found = json.loads(body, parse_constant=_refuse)
-        json.dumps(
-            found, ensure_ascii=False
-        ).encode()  # half a character (a lone surrogate) could not be passed on
-    except (ValueError, RecursionError):
+        return read_json(body)
+    except ValueError:
         raise InvalidWebhook("body: not JSON") from None
-    return found
-
-
-def _refuse(_constant: str) -> None:
-    """NaN and Infinity, which Python reads and JSON does not know."""
-    raise ValueError("no JSON value")
 
 
 def _object(value: Any, name: str) -> dict[str, Any]:

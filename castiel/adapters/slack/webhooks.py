@@ -7,7 +7,6 @@ https://docs.slack.dev/reference/events/url_verification, …/events/app_rate_li
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,6 +16,7 @@ from castiel.adapters.slack.moments import moment_of_number, moment_of_ts
 from castiel.adapters.slack.records import is_own, is_said
 from castiel.adapters.slack.texts import plain
 from castiel.domain.messages import Operation
+from castiel.domain.strict_json import read_json
 from castiel.domain.webhooks import Delivery, WebhookEvent, WebhookRequest
 from castiel.errors import InvalidWebhook
 
@@ -46,8 +46,8 @@ class SlackWebhooks:
     def handshake(self, request: WebhookRequest) -> dict[str, Any] | None:
         """The challenge of a ``url_verification``, and of nothing else that happens to carry one."""
         try:
-            body = json.loads(request.body)
-        except (ValueError, RecursionError):
+            body = read_json(request.body)
+        except ValueError:
             return None
         if not isinstance(body, dict) or body.get("type") != "url_verification":
             return None
@@ -178,17 +178,9 @@ def _fingerprint(request: WebhookRequest) -> str:
 
 def _json(body: bytes) -> Any:
     try:
-        found = json.loads(body, parse_constant=_refuse)
-        # Half a character (a lone surrogate) could not be passed on.
-        json.dumps(found, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
+        return read_json(body)
+    except ValueError:
         raise InvalidWebhook("body: not JSON") from None
-    return found
-
-
-def _refuse(_constant: str) -> None:
-    """NaN and Infinity, which Python reads and JSON does not know."""
-    raise ValueError("no JSON value")
 
 
 def _object(value: Any, name: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from castiel.adapters.base import WebhookFormat
 from castiel.domain.signatures import Verification
 from castiel.domain.webhooks import Delivery, Registration, WebhookEvent, WebhookRequest
-from castiel.errors import NotFound
+from castiel.errors import InvalidWebhook, NotFound
 from castiel.services.integrations import Integrations
 from castiel.services.webhooks.first_secret import FirstSecret, OffersSecret
 from castiel.services.webhooks.lifecycle import ConnectionLifecycle
@@ -17,6 +17,8 @@ from castiel.services.webhooks.management import WebhookRegistrations
 from castiel.services.webhooks.orders import OrderBook, Orders, wanted
 from castiel.services.webhooks.registrations import RegistrationCache
 from castiel.services.webhooks.verification import SignatureVerification
+
+MOST_NAME_CHARS = 512
 
 
 class WebhookManagementService:
@@ -71,7 +73,9 @@ class WebhookManagementService:
 
     def process_webhook_event(self, registration: Registration, request: WebhookRequest) -> Delivery:
         """Read a verified delivery. Raises :class:`~castiel.errors.InvalidWebhook`."""
-        return self.format_of(registration).parse(replace(request, settings=registration.settings))
+        delivery = self.format_of(registration).parse(replace(request, settings=registration.settings))
+        _check_names(delivery)
+        return delivery
 
     async def apply_lifecycle(self, registration: Registration, delivery: Delivery) -> str | None:
         """Act on what the delivery says of the connection itself; its name, or ``None``."""
@@ -94,3 +98,24 @@ class WebhookManagementService:
     def format_of(self, registration: Registration) -> WebhookFormat:
         """The provider's way of delivering."""
         return self._integrations.provider(registration.integration_id).webhooks
+
+
+def _check_names(delivery: Delivery) -> None:
+    """Ids come from headers, too, which may hold half characters, and be as long as the host lets them."""
+    for name, text in (
+        ("delivery id", delivery.delivery_id),
+        *(("event type", event.event_type) for event in delivery.events),
+        *(("record id", event.external_id or "") for event in delivery.events),
+    ):
+        if len(text) > MOST_NAME_CHARS:
+            raise InvalidWebhook(f"{name}: longer than {MOST_NAME_CHARS} characters")
+        if not text.isascii() and not _is_whole(text):
+            raise InvalidWebhook(f"{name}: not a text")
+
+
+def _is_whole(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

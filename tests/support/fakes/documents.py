@@ -54,6 +54,10 @@ class MemoryDocuments(Generic[D]):
         self._check()
         return [self.read(key) for key in list(self._rows)]
 
+    def clear(self) -> None:
+        """Forget everything."""
+        self._rows.clear()
+
     def texts(self) -> list[str]:
         """All that is stored."""
         return [text for _, text in self._rows.values()]
