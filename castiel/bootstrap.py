@@ -61,6 +61,7 @@ from castiel.services.shard_union import ShardUnion
 from castiel.services.sync_engine import BidirectionalSyncEngine
 from castiel.services.sync_tasks import SyncTaskService
 from castiel.services.webhooks import WebhookManagementService, WebhookRegistrations
+from castiel.services.webhooks.at_provider import ProviderWebhooks
 from castiel.services.webhooks.first_secret import FirstSecret
 from castiel.services.webhooks.intake import DeliveryIntake
 from castiel.services.webhooks.lifecycle import ConnectionLifecycle
@@ -120,6 +121,7 @@ class Services:
     replay: ReplayService
     tasks: SyncTaskService
     webhooks: WebhookManagementService
+    provider_webhooks: ProviderWebhooks
     pending_deliveries: PendingDeliveries
     background_events: BackgroundEvents
     key_sets: KeySets
@@ -303,6 +305,9 @@ def build(
         ),
         tasks=tasks,
         webhooks=webhooks,
+        provider_webhooks=ProviderWebhooks(
+            webhooks.manage, database.registrations, database.connections, integrations
+        ),
         pending_deliveries=pending,
         background_events=background_events,
         key_sets=key_sets,

@@ -236,6 +236,15 @@ SetWebhookSecret = Callable[[Adapter, Registration, SecretStr], Awaitable[bool]]
 """Sets a registration's secret at the provider. False when this registration's can't be set that way."""
 
 
+CreateWebhook = Callable[[Adapter, Registration, str, SecretStr], Awaitable[dict[str, Any]]]
+"""Creates a registration's webhook at the provider, sending to this address and signing with this secret.
+
+Returns what the registration's settings have to name it by, for the other two."""
+
+DeleteWebhook = Callable[[Adapter, Registration], Awaitable[bool]]
+"""Deletes a registration's webhook at the provider. False for one whose settings name none; gone already is done."""
+
+
 @dataclass(frozen=True, slots=True)
 class Provider:
     """All that is one provider's."""
@@ -251,3 +260,6 @@ class Provider:
     rate_limit_per_minute: int = 60
     set_webhook_secret: SetWebhookSecret | None = None
     """Where the provider's API takes the secret that deliveries are signed with: for rotation."""
+    create_webhook: CreateWebhook | None = None
+    delete_webhook: DeleteWebhook | None = None
+    """Where the provider's API makes webhooks; both or neither."""

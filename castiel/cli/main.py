@@ -20,6 +20,7 @@ from castiel.cli import (
     results,
     tail,
     tasks,
+    webhook_checks,
     webhooks,
 )
 
@@ -47,7 +48,7 @@ GROUPS = (
     ("dlq", dlq),
     ("limits", limits),
 )
-MORE_COMMANDS = (authorize, connection_checks)
+MORE_COMMANDS = (authorize, connection_checks, webhook_checks)
 """Imported for the commands they add to a group above."""
 for name, module in GROUPS:
     app.add_typer(module.app, name=name)

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import pty
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -16,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from castiel.bootstrap import Services
 from infra.local.sandbox.client import SandboxControl
 from infra.local.stack import LocalStack
-from tests.support.cli import Cli
+from tests.support.cli import Cli, Terminal
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
@@ -163,38 +158,34 @@ def test_a_generated_webhook_secret_is_shown_once_and_nothing_else_ever(castiel:
     assert castiel("credentials", "show", "cred-jwt", "-t", "globex").code == 3
 
 
-@pytest.mark.skipif(os.name != "posix", reason="pseudo terminals are POSIX'")
 def test_the_prompt_shows_nothing_of_what_is_typed(castiel: Cli) -> None:
     typed = "typed-at-the-prompt-0123456789"
-    master, slave = pty.openpty()
-    command = ["credentials", "store", "typed", "-t", TENANT, "--type", "apiKey", "--integration", "slack"]
-    process = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", "castiel", *command],
-        env={**os.environ, **castiel.stack.environment()},
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        start_new_session=True,
-    )
-    os.close(slave)
-    seen = ""
-    try:
+    words = ("credentials", "store", "typed", "-t", TENANT, "--type", "apiKey", "--integration", "slack")
+    with Terminal(castiel, *words) as terminal:
         # The blank after it comes when the echo is off, and what was typed before is thrown away.
         for prompt in ("The API key: ", "Repeat for confirmation: "):
-            while prompt not in seen:
-                seen += os.read(master, 4096).decode()
-            os.write(master, f"{typed}\n".encode())
-        while "Stored typed." not in seen:
-            seen += os.read(master, 4096).decode()
-        assert process.wait(60) == 0
-    finally:
-        process.kill()
-        process.wait()
-        os.close(master)
-    castiel.said.append(seen)
-    assert typed not in seen
+            terminal.until(prompt)
+            terminal.type(f"{typed}\n")
+        assert terminal.ended() == 0
+    assert typed not in terminal.seen
     assert secret_of(castiel, "typed") == typed
-    assert (
-        json.dumps(castiel.json("credentials", "list", "-t", TENANT, "--type", "apiKey")).count('"typed"')
-        == 1
-    )
+
+
+def test_what_cannot_be_undone_is_asked_and_ctrl_c_is_no(castiel: Cli) -> None:
+    store(castiel, "kept", "apiKey", stdin="a-key-that-is-kept-0123456789")
+    words = ("credentials", "delete", "kept", "-t", TENANT)
+    with Terminal(castiel, *words) as terminal:
+        terminal.until("[y/N]")
+        terminal.type("n\n")
+        assert terminal.ended() == 1
+    assert "Nothing was done." in terminal.seen
+    with Terminal(castiel, *words) as terminal:
+        terminal.until("[y/N]")
+        terminal.interrupt()
+        assert terminal.ended() == 130
+    assert secret_of(castiel, "kept").startswith("a-key")
+    with Terminal(castiel, *words) as terminal:
+        terminal.until("[y/N]")
+        terminal.type("y\n")
+        assert terminal.ended() == 0
+    assert castiel("credentials", "show", "kept", "-t", TENANT).code == 3

@@ -15,7 +15,7 @@ from castiel.domain.parked import ParkedConflict
 from castiel.domain.shards import Shard
 from castiel.services.drafts import PullContext
 from infra.local.stack import LocalStack
-from tests.support.cli import Cli
+from tests.support.cli import Cli, Terminal
 from tests.support.engine import ADA, person, person_schema
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
@@ -162,6 +162,22 @@ def test_a_side_or_another_value_settles_a_field_or_the_record(
     assert fields_of(castiel, number).get("title") == title
     rest = castiel.json("conflicts", "list", "-t", TENANT)
     assert len([each for each in rest if each["externalId"] == number]) == left
+
+
+def test_on_a_terminal_each_field_is_asked_for(castiel: Cli) -> None:
+    [one, _] = conflict(castiel, "6")
+    with Terminal(castiel, "conflicts", "resolve", one["id"][:12], "-t", TENANT) as terminal:
+        for prompt, answer in (
+            ("or skip [skip]:", "value"),
+            ("value:", "+4420009"),
+            ("or skip [skip]:", "external"),
+            ("[y/N]", "y"),
+        ):
+            terminal.until(prompt)
+            terminal.type(f"{answer}\n")
+        assert terminal.ended() == 0, terminal.seen
+    now = fields_of(castiel, "6")
+    assert (now["phone"], now["title"]) == ("+4420009", "Analyst")
 
 
 def test_what_cannot_be_meant_is_refused(castiel: Cli) -> None:

@@ -11,10 +11,15 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from castiel.bootstrap import Services
 from castiel.domain.connections import Connection
+from castiel.domain.credentials import CredentialType, TokenSecret
+from castiel.errors import RecordNotFound
+from castiel.services.credentials.management import NewCredential
 from infra.local.process import CHECKOUT, ServerProcess
+from infra.local.sandbox.client import SandboxControl
 from infra.local.settings import write_settings_file
 from infra.local.stack import LocalStack
 from tests.support.cli import Cli
@@ -157,3 +162,73 @@ def test_notions_waits_for_the_token_and_can_be_reopened(castiel: Door) -> None:
     castiel.json("webhooks", "reopen", made["id"], "-t", TENANT, "--yes")
     assert castiel("webhooks", "verify", made["id"], "-t", TENANT, "--url", castiel.url).code == 2
     delete(castiel, made["id"])
+
+
+async def connect_github(services: Services, control: SandboxControl) -> None:
+    """A connection to the sandboxed GitHub with a live token, and a second one that is paused."""
+    await control.seed(Repository=1)
+    token = (await control.grant())["access_token"]
+    await services.credentials.manage.store(
+        NewCredential(
+            "cred-gh", TENANT, "github", CredentialType.OAUTH2, TokenSecret(access_token=SecretStr(token))
+        )
+    )
+    await services.stores.connections.create(
+        Connection(
+            id="conn-gh",
+            tenant_id=TENANT,
+            integration_id="github",
+            credential_id="cred-gh",
+            settings={"baseUrl": control.url, "repositories": ["octo-org/engine"]},
+        )
+    )
+
+
+def test_github_makes_the_webhook_itself_and_forgets_it_again(castiel: Door) -> None:
+    async def connect(services: Services) -> None:
+        url = services.settings.castiel_sandbox_url or ""
+        async with SandboxControl(url, "github") as control:
+            await connect_github(services, control)
+
+    castiel.does(connect)
+    there = ("--at-provider", "--url", castiel.url)
+    made = create(castiel, *there, "--event", "issues.*", connection="conn-gh")
+    assert "secret" not in made
+    settings = castiel.json("webhooks", "show", made["id"], "-t", TENANT)["settings"]
+    assert settings["repository"] == "octo-org/engine"
+
+    async def ping(control: SandboxControl) -> int:
+        sent = await control.send_event(made["address"], event="ping", hook_id=settings["hookId"])
+        return int(sent["status"])
+
+    # Signed with what only GitHub and the vault know.
+    assert castiel.at("github", ping) == 200
+    assert castiel.leaks() == []
+
+    castiel.json("connections", "pause", "conn-gh", "-t", TENANT)
+    refused = castiel("webhooks", "delete", made["id"], "-t", TENANT, "--yes")
+    assert (refused.code, "here alone" in refused.err) == (1, True)
+    castiel.json("connections", "resume", "conn-gh", "-t", TENANT)
+    gone = castiel.json("webhooks", "delete", made["id"], "-t", TENANT, "--yes")
+    assert gone["atProvider"] is True
+
+    async def left(services: Services) -> None:
+        connection = await services.stores.connections.get(TENANT, "conn-gh")
+        path = f"/repos/octo-org/engine/hooks/{settings['hookId']}"
+        with pytest.raises(RecordNotFound):
+            await services.integrations.adapter(connection).api.call("DELETE", path, operation="delete")
+
+    castiel.does(left)
+
+
+def test_what_a_provider_does_not_make_leaves_nothing_behind(castiel: Door) -> None:
+    before = castiel.json("webhooks", "list", "-t", TENANT)
+    url = ("--at-provider", "--url", castiel.url)
+    by_hand = castiel("webhooks", "create", "-t", TENANT, "--connection", "conn-sf", *url)
+    assert (by_hand.code, "by hand" in by_hand.err) == (2, True)
+    for wrong, code in ((["--set", "repository=octo-org/nobody"], 1), (["--event", "cow.*"], 2)):
+        refused = castiel("webhooks", "create", "-t", TENANT, "--connection", "conn-gh", *url, *wrong)
+        assert refused.code == code, refused
+    assert castiel("webhooks", "create", "-t", TENANT, "--connection", "conn-gh", "--at-provider").code == 2
+    assert castiel.json("webhooks", "list", "-t", TENANT) == before
+    assert castiel.json("credentials", "list", "-t", TENANT, "--type", "webhookSecret") == []

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import pty
+import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -110,3 +114,55 @@ class Cli:
     def _heard(self, answer: Answer) -> Answer:
         self.said += [answer.out, answer.err]
         return answer
+
+
+class Terminal:
+    """The command at a terminal of 100 columns, and a person who reads and types.
+
+    ``with Terminal(cli, "credentials", "delete", …) as shown: shown.until("Delete"); shown.type("n\\n"); shown.ended()``
+    """
+
+    def __init__(self, cli: Cli, *arguments: str) -> None:
+        self._cli = cli
+        self._master, slave = pty.openpty()
+        termios.tcsetwinsize(slave, (50, 100))
+        self.seen = ""
+        self.process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "castiel", *arguments],
+            env={**os.environ, **cli.stack.environment(), "TERM": "xterm"},
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+        )
+        os.close(slave)
+
+    def until(self, text: str) -> None:
+        """Read until a text was shown, after what was read before."""
+        start = len(self.seen)
+        while text not in self.seen[start:]:
+            self.seen += os.read(self._master, 4096).decode()
+
+    def type(self, text: str) -> None:
+        """Type, as a person would: Enter is part of it."""
+        os.write(self._master, text.encode())
+
+    def interrupt(self) -> None:
+        """Ctrl-C."""
+        self.process.send_signal(signal.SIGINT)
+
+    def ended(self) -> int:
+        """The exit code, after the rest was read."""
+        with contextlib.suppress(OSError):  # Linux' word for: nobody has the other end open any more
+            while more := os.read(self._master, 4096):
+                self.seen += more.decode()
+        self._cli.said.append(self.seen)
+        return self.process.wait(60)
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._master)

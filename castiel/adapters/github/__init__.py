@@ -3,6 +3,7 @@
 from castiel.adapters.base import Capabilities, DeleteMeans, Provider
 from castiel.adapters.github.adapter import GitHubAdapter
 from castiel.adapters.github.hook_secret import set_hook_secret
+from castiel.adapters.github.hooks import create_hook, delete_hook
 from castiel.adapters.github.oauth import GitHubOAuth
 from castiel.adapters.github.records import ISSUE, PULL_REQUEST, REPOSITORY
 from castiel.adapters.github.schemas import DEFAULT_SCHEMAS
@@ -30,4 +31,6 @@ PROVIDER = Provider(
     default_schemas=DEFAULT_SCHEMAS,
     rate_limit_per_minute=360,
     set_webhook_secret=set_hook_secret,
+    create_webhook=create_hook,
+    delete_webhook=delete_hook,
 )

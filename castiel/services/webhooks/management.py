@@ -1,7 +1,7 @@
 """What operators do with registrations: create, try, list, rotate, pause, delete, and ask how they are.
 
-No provider module offers to create the webhook at the provider itself: a person sets the address and the secret
-there. Where a provider's API takes a new secret, rotation uses it.
+A person sets the address and the secret at the provider, or :class:`~castiel.services.webhooks.at_provider.ProviderWebhooks`
+does, where the provider's API makes webhooks. Where it takes a new secret, rotation uses it.
 """
 
 from __future__ import annotations

@@ -54,6 +54,7 @@ class Endpoints:
             *self._of_repository("GET", "/labels", self._labels),
             *self._of_repository("POST", "/hooks", self._hooks.create),
             *self._of_repository("PATCH", "/hooks/{hook:\\d+}/config", self._hooks.configure),
+            *self._of_repository("DELETE", "/hooks/{hook:\\d+}", self._hooks.delete),
             *[
                 gate.route(method, "/{tail:.*}", self._nothing)
                 for method in ("GET", "POST", "PATCH", "DELETE")

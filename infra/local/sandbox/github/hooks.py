@@ -1,4 +1,4 @@
-"""A repository's webhooks: created, and their configuration changed.
+"""A repository's webhooks: created, deleted, and their configuration changed.
 
 Source: https://docs.github.com/en/rest/repos/webhooks
 """
@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from infra.local.sandbox.github.api import Call, answer
-from infra.local.sandbox.github.errors import not_found
+from infra.local.sandbox.github.errors import ApiError, not_found
 from infra.local.sandbox.github.tokens import NAME
 from infra.local.sandbox.store import Record, Store
 
@@ -33,7 +33,19 @@ class Hooks:
 
     async def create(self, call: Call, repository: Record) -> web.Response:
         body = await call.checked({"name": (str,), "config": (dict,), "events": (list,), "active": (bool,)})
-        number = str(_FIRST_ID + len(self._store.documents(NAME, "hook")))
+        hooks = self._store.documents(NAME, "hook")
+        url = (body.get("config") or {}).get("url")
+        if any(
+            held["repository"] == repository.id and held["config"].get("url") == url
+            for held in hooks.values()
+        ):
+            taken = {
+                "resource": "Hook",
+                "code": "custom",
+                "message": "Hook already exists on this repository",
+            }
+            raise ApiError(422, "Validation Failed", [taken])
+        number = str(max([_FIRST_ID, *(int(name) + 1 for name in hooks)]))
         hook = {
             "repository": repository.id,
             "config": {"content_type": "form", "insecure_ssl": "0", **(body.get("config") or {})},
@@ -50,6 +62,14 @@ class Hooks:
         }
         del shown["repository"]
         return answer(shown, status=201)
+
+    async def delete(self, call: Call, repository: Record) -> web.Response:
+        number = call.request.match_info["hook"]
+        hook = self._store.document(NAME, "hook", number)
+        if hook is None or hook["repository"] != repository.id:
+            raise not_found()
+        self._store.remove_document(NAME, "hook", number)
+        return web.Response(status=204)
 
     async def configure(self, call: Call, repository: Record) -> web.Response:
         number = call.request.match_info["hook"]
