@@ -11,10 +11,12 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from castiel.adapters.registry import load_providers
+from castiel.services.limit_alerts import LimitAlert
 from infra.local.process import CHECKOUT
 from infra.queries import TABLES, problems_of
 from tests.support.markdown import anchors, blocks, links, markdown_files
 
+ALERTS = CHECKOUT / "infra" / "azure" / "modules" / "alerts.bicep"
 RUNNABLE = re.compile(r'sh runnable(?: until="[^"]+")?')
 
 
@@ -116,3 +118,15 @@ def test_queries_ask_for_what_is_emitted() -> None:
 def statements(text: str) -> list[str]:
     """A block's queries: each begins with a comment, and a blank line parts them."""
     return [part for part in text.strip().split("\n\n") if part.startswith("//")]
+
+
+def test_operations_says_what_to_do_about_every_alert() -> None:
+    page = (CHECKOUT / "docs" / "operations.md").read_text("utf-8")
+    listed = set(re.findall(r"`([a-z_-]+)`", "\n".join(re.findall(r"^\| `.*$", page, re.MULTILINE))))
+    sources = [file.read_text("utf-8") for file in (CHECKOUT / "castiel").rglob("*.py")]
+    lines = {name for text in sources for name in re.findall(r'"alert": "([a-z_]+)"', text)}
+    assert "reauth_required" in lines
+    assert lines | {alert.value for alert in LimitAlert} <= listed
+    rules = re.findall(r"^    name: '([a-z-]+)'$", ALERTS.read_text("utf-8"), re.MULTILINE)
+    assert "dead-letters" in rules
+    assert set(rules) <= listed
