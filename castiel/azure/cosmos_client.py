@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Generic, TypeVar
 from urllib.request import getproxies_environment
 
@@ -14,6 +25,7 @@ from azure.cosmos.aio import ContainerProxy, CosmosClient
 
 from castiel.domain.model import Document
 from castiel.errors import AlreadyExists, CastielError, Conflict, DocumentTooLarge, NotFound, StoreUnavailable
+from castiel.ports.stores import Meter
 
 PAGE_SIZE = 100
 
@@ -72,6 +84,20 @@ async def guarded_rows(pages: AsyncIterable[T]) -> AsyncIterator[T]:
         raise translate(error) from error
 
 
+_METERS: ContextVar[tuple[Meter, ...]] = ContextVar("request unit meters", default=())
+
+
+@contextmanager
+def metered() -> Iterator[Meter]:
+    """Count the request units of this task and of the tasks it starts: others of the process have their own."""
+    meter = Meter()
+    token = _METERS.set((*_METERS.get(), meter))
+    try:
+        yield meter
+    finally:
+        _METERS.reset(token)
+
+
 class Collection(Generic[D]):
     """A container as documents of one model."""
 
@@ -81,11 +107,12 @@ class Collection(Generic[D]):
         self.container = container
         self.model = model
         self.partition = partition
-        self.request_charge = 0.0
 
     def charge(self, headers: Mapping[str, Any], _: Any = None) -> None:
-        """Take note of a response's request units."""
-        self.request_charge += float(headers.get("x-ms-request-charge", 0) or 0)
+        """Add a response's request units to the meters of whoever waits for it."""
+        units = float(headers.get("x-ms-request-charge", 0) or 0)
+        for meter in _METERS.get():
+            meter.units += units
 
     async def get(self, document_id: str, partition: PartitionKey) -> D:
         """A point read."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ from castiel.azure.cosmos_batches import Batches
 from castiel.domain.model import format_utc
 from castiel.domain.shards import Shard, shard_type_of
 from castiel.errors import NotFound
-from castiel.ports.stores import KeyHit, LiveReference, SaveOutcome
+from castiel.ports.stores import KeyHit, LiveReference, Meter, SaveOutcome
 
 T = TypeVar("T")
 
@@ -29,9 +30,8 @@ class CosmosShards:
         self._shards = cosmos.Collection(container, Shard, lambda shard: [shard.tenant_id, shard.shard_type])
         self._batches = Batches(self._shards)
 
-    @property
-    def request_charge(self) -> float:
-        return self._shards.request_charge
+    def metered(self) -> AbstractContextManager[Meter]:
+        return cosmos.metered()
 
     async def get(self, tenant_id: str, shard_id: str) -> Shard:
         shard_type = shard_type_of(shard_id)

@@ -312,6 +312,7 @@ class SyncInboundWorker:
                 "pages": progress.pages,
                 "shardsWritten": progress.shards_written,
                 "requestCharge": round(progress.request_charge, 2),
+                "requestChargePerRecord": round(progress.request_charge / max(1, _looked_at(progress)), 2),
                 **({"deletions": progress.deletions} if progress.deletions else {}),
                 **({"announced": progress.records_announced} if progress.records_announced else {}),
             },
@@ -328,6 +329,11 @@ class SyncInboundWorker:
 
 def _entities(connection: Connection, task: SyncTask) -> list[EntitySync]:
     return [e for e in connection.entities if e.pulls and (not task.entities or e.entity in task.entities)]
+
+
+def _looked_at(progress: Progress) -> int:
+    """The records that were brought in or found as they were."""
+    return progress.records_processed + progress.records_unchanged
 
 
 def _pages_are_done(checkpoint: EntityCheckpoint, context: PullContext) -> bool:

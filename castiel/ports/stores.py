@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -74,6 +75,13 @@ class LiveReference(NamedTuple):
     pushed_at: datetime | None
 
 
+@dataclass(slots=True)
+class Meter:
+    """Request units spent."""
+
+    units: float = 0.0
+
+
 class KeyHit(NamedTuple):
     """A shard that holds a blocking key."""
 
@@ -127,9 +135,8 @@ class ShardStore(Protocol):
     async def count(self, tenant_id: str, shard_type: str | None = None) -> int:
         """How many shards a tenant has (of a type), deleted ones not counted."""
 
-    @property
-    def request_charge(self) -> float:
-        """Request units spent by this process on shards so far."""
+    def metered(self) -> AbstractContextManager[Meter]:
+        """Count the request units that the block spends on the database, by itself or through tasks that it starts."""
 
 
 class ConnectionStore(Protocol):

@@ -137,15 +137,15 @@ class BidirectionalSyncEngine:
         """
         newest = {record.external_id: record for record in records}
         progress = Progress()
-        charge = self._shards.request_charge
         just_written: set[str] = set()
-        async with aclosing(prefetch(self._looked_up(context, list(newest.values())))) as batches:
-            async for batch in batches:
-                if not just_written.isdisjoint(batch.drafts):
-                    await self._look_up(batch)
-                progress.add(await self._complete(batch))
-                just_written = {shard.id for shard in batch.written}
-        progress.request_charge = self._shards.request_charge - charge
+        with self._shards.metered() as meter:
+            async with aclosing(prefetch(self._looked_up(context, list(newest.values())))) as batches:
+                async for batch in batches:
+                    if not just_written.isdisjoint(batch.drafts):
+                        await self._look_up(batch)
+                    progress.add(await self._complete(batch))
+                    just_written = {shard.id for shard in batch.written}
+        progress.request_charge = meter.units
         return progress
 
     async def _looked_up(

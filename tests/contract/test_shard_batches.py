@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
@@ -52,3 +53,12 @@ async def test_batches_over_the_size_limit_are_divided_and_conflicts_set_apart()
             outcomes = await shards.save([shard(600), shard(601, 2_200_000), shard(602)])
             assert [type(o.error) for o in outcomes] == [type(None), DocumentTooLarge, type(None)]
             assert await shards.count("t") == 153
+
+            async def spend(first: int, count: int) -> float:
+                with shards.metered() as meter:
+                    await shards.save([shard(first + number) for number in range(count)])
+                return meter.units
+
+            one, many = await asyncio.gather(spend(700, 1), spend(800, 50))
+            assert many == pytest.approx(50 * one)
+            assert one > 0

@@ -92,6 +92,7 @@ async def expect_everything_once(app: Session, sample: SampleProvider, task: Syn
     assert ended.last_result_id == result.id
     total = sum(RECORDS.values())
     assert (result.status, result.records_processed, result.records_created) == ("success", total, total)
+    assert result.metadata["requestCharge"] > result.metadata["requestChargePerRecord"] > 0
     assert [r.id for r in await results(app.services, sample.tenant)] == [result.id]
     assert await app.services.stores.shards.count(sample.tenant) == total
     async with app.control("salesforce") as control:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 
 from castiel.domain.conversion import ConversionSchema
@@ -13,7 +14,7 @@ from castiel.domain.parked import ParkedConflict
 from castiel.domain.shards import DERIVED, Shard
 from castiel.domain.tasks import Priority, SyncTask, TaskStatus
 from castiel.errors import AlreadyExists, CastielError, Conflict, NotFound
-from castiel.ports.stores import KeyHit, LiveReference, SaveOutcome
+from castiel.ports.stores import KeyHit, LiveReference, Meter, SaveOutcome
 from tests.support.fakes.documents import MemoryDocuments
 
 
@@ -25,9 +26,11 @@ class MemoryShards(MemoryDocuments[Shard]):
         self.asked: Counter[str] = Counter()
         self.before_save: Callable[[Sequence[Shard]], Awaitable[None]] | None = None
 
-    @property
-    def request_charge(self) -> float:
-        return float(sum(self.asked.values()))
+    @contextmanager
+    def metered(self) -> Iterator[Meter]:
+        meter, before = Meter(), self.asked.total()
+        yield meter
+        meter.units = float(self.asked.total() - before)
 
     async def get(self, tenant_id: str, shard_id: str) -> Shard:
         self.asked["get"] += 1
