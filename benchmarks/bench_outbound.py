@@ -22,7 +22,9 @@ from infra.local.sample import SALESFORCE, TENANT
 BATCHES = {1: 30, 10: 10, 100: 5, 1000: 2}
 """Batch size → rounds."""
 WORKERS = (1, 2, 4)
-RECORDS_PER_WORKER = 400
+WARMING = 100
+RECORDS_PER_WORKER = 1000
+BATCH = 100
 
 
 def _shard(number: str) -> Shard:
@@ -90,7 +92,7 @@ async def _workers(running: Bench) -> dict[str, dict[str, float]]:
     for count in WORKERS:
         prefixes = [f"w{count}n{n}" for n in range(count)]
         for prefix in prefixes:
-            await _messages(running, prefix, RECORDS_PER_WORKER)
+            await _messages(running, prefix, WARMING + RECORDS_PER_WORKER)
         processes = [
             await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -104,30 +106,39 @@ async def _workers(running: Bench) -> dict[str, dict[str, float]]:
             for prefix in prefixes
         ]
         for process in processes:
-            assert process.stdout is not None  # noqa: S101
-            await process.stdout.readline()
+            await _said(process, b"ready")
         started = time.perf_counter()
         for process in processes:
             assert process.stdin is not None  # noqa: S101
             process.stdin.write(b"go\n")
             await process.stdin.drain()
         for process in processes:
+            await _said(process, b"done")
+        # Closing down is no part of the work.
+        seconds = time.perf_counter() - started
+        for process in processes:
             if await process.wait() != 0:
                 raise RuntimeError("a worker failed")
-        seconds = time.perf_counter() - started
         figures[str(count)] = {"records_per_s": round(count * RECORDS_PER_WORKER / seconds, 1)}
     return figures
+
+
+async def _said(process: asyncio.subprocess.Process, word: bytes) -> None:
+    assert process.stdout is not None  # noqa: S101
+    if (await process.stdout.readline()).strip() != word:
+        raise RuntimeError(f"a worker failed before it was {word.decode()}")
 
 
 async def _worker(prefix: str) -> None:
     services = build(load_settings())
     try:
-        messages = [_message(_shard(f"{prefix}x{n}")) for n in range(RECORDS_PER_WORKER)]
-        await services.outbound_worker.handle([])
+        messages = [_message(_shard(f"{prefix}x{n}")) for n in range(WARMING + RECORDS_PER_WORKER)]
+        await services.outbound_worker.handle(messages[:WARMING])
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
-        for start in range(0, len(messages), 100):
-            await services.outbound_worker.handle(messages[start : start + 100])
+        for start in range(WARMING, len(messages), BATCH):
+            await services.outbound_worker.handle(messages[start : start + BATCH])
+        print("done", flush=True)
     finally:
         await services.aclose()
 
