@@ -12,6 +12,7 @@ import logging
 import ssl
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -21,13 +22,16 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from castiel.bootstrap import Services
+from castiel.domain.connections import Connection
 from castiel.domain.credentials import CredentialType
+from castiel.domain.results import PushResult
 from castiel.domain.webhooks import WebhookRequest
 from castiel.errors import CastielError
 from castiel.services.credentials.management import NewCredential
 from infra.local.sample import OTHERS, SALESFORCE, TENANT, make_due, plant, webhook_secret
 from tests.support.app import InProcess, running_services
 from tests.support.cli import Cli
+from tests.support.keys import rsa_pair
 from tests.support.secrets import vault_secrets
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
@@ -82,9 +86,8 @@ async def test_no_secret_is_anywhere_but_in_the_vault(app: InProcess, said: io.S
     secrets = set(await vault_secrets(services))
     errors: list[BaseException] = []
     messages: list[str] = []
-    for name in ("run", "fail"):
-        work = _run(app, errors, messages) if name == "run" else _fail(app, errors)
-        await work
+    for work in (_run(app, errors, messages), _sign(app, errors), _push(app, messages), _fail(app, errors)):
+        secrets |= await work
         secrets |= await vault_secrets(services)
 
     found["logs"] = said.getvalue()
@@ -96,7 +99,7 @@ async def test_no_secret_is_anywhere_but_in_the_vault(app: InProcess, said: io.S
     found["command"] = await asyncio.to_thread(_command, app)
     # Each place was really looked at.
     assert "Credential cred-sf-001 requires reauth" in found["logs"]
-    assert len(errors) >= 3
+    assert len(errors) >= 4
     assert "sync-001" in found["messages"]
     assert "cred-sf-001" in found["documents"]
     assert "castiel:" in found["redis"]
@@ -109,7 +112,7 @@ async def test_no_secret_is_anywhere_but_in_the_vault(app: InProcess, said: io.S
     assert leaks == []
 
 
-async def _run(app: InProcess, errors: list[BaseException], messages: list[str]) -> None:
+async def _run(app: InProcess, errors: list[BaseException], messages: list[str]) -> set[str]:
     """What a day brings: records pulled, tokens refreshed, deliveries taken and refused, a secret rotated."""
     services = app.services
     async with app.control() as control:
@@ -142,9 +145,64 @@ async def _run(app: InProcess, errors: list[BaseException], messages: list[str])
         await services.credentials.manage.rotate(TENANT, "key-1", SecretStr("made-up-api-key-for-leaks-2"))
         messages.append(repr(await services.credentials.manage.list(TENANT)))
         messages.append(repr(await services.credentials.get_credential(TENANT, SALESFORCE.credential_id)))
+    # The version before a rotation can no longer be read from the vault.
+    return {"made-up-api-key-for-leaks-1"}
 
 
-async def _fail(app: InProcess, errors: list[BaseException]) -> None:
+async def _sign(app: InProcess, errors: list[BaseException]) -> set[str]:
+    """A service account that is known, and one whose key is not: what it signs with is searched line by line."""
+    services, email = app.services, "leaks@project.iam.gserviceaccount.example.com"
+    (known, public), (stranger, _) = rsa_pair(), rsa_pair()
+    async with app.control("google") as control:
+        await control.policy(service_accounts={email: {"publicKey": public}})
+        for name, private in (("known", known), ("stranger", stranger)):
+            key = NewCredential(
+                f"key-{name}", TENANT, "google", CredentialType.CLIENT_PRIVATE_KEY, SecretStr(private)
+            )
+            await services.credentials.manage.store(key)
+            settings = {"refreshMethod": "serviceAccount", "clientEmail": email}
+            signing = NewCredential(
+                f"cred-{name}",
+                TENANT,
+                "google",
+                CredentialType.OAUTH2,
+                connection_id=f"conn-{name}",
+                companion_ids=(key.id,),
+                settings=settings,
+            )
+            await services.credentials.manage.store(signing)
+            connection = Connection(
+                id=f"conn-{name}",
+                tenant_id=TENANT,
+                integration_id="google",
+                credential_id=signing.id,
+                settings={"baseUrl": control.url},
+            )
+            adapter = services.integrations.adapter(await services.stores.connections.create(connection))
+            if name == "known":
+                await adapter.check()
+            else:
+                errors.append(await _error(adapter.check()))
+    return {line for pem in (known, stranger) for line in pem.splitlines() if "KEY-----" not in line}
+
+
+async def _push(app: InProcess, messages: list[str]) -> set[str]:
+    """Changes on their way out: one arrives, one is refused and given up."""
+    services = app.services
+    for last_name in ("Pushed", "N" * 200):
+        await services.local_changes.create(
+            TENANT, "contact", {"lastName": last_name}, correlation_id="leaks-push"
+        )
+    taken = await app.take("sync-outbound", 100, wait=2)
+    messages += [message.body.decode() + repr(message) for message in taken]
+    await services.outbound_worker.handle(taken)
+    since = datetime.now(UTC) - timedelta(hours=1)
+    pushed = [r async for r in services.stores.results.of_tenant(TENANT, since) if isinstance(r, PushResult)]
+    assert {result.success for result in pushed} == {True, False}
+    return set()
+
+
+async def _fail(app: InProcess, errors: list[BaseException]) -> set[str]:
     """And what goes wrong: a broken secret, a dead grant, a strange consent, a vault that is away."""
     services = app.services
     async with app.control() as control:
@@ -170,6 +228,7 @@ async def _fail(app: InProcess, errors: list[BaseException]) -> None:
             await vault.post(f"{settings.key_vault_url}_faults", json={"status": 503, "count": 9})
             errors.append(await _error(services.vault.get("credential-cred-sf-001")))
             await vault.delete(f"{settings.key_vault_url}_faults")
+    return {begun.verifier.get_secret_value()}
 
 
 async def _error(work: Any) -> BaseException:
