@@ -131,7 +131,7 @@ class PushService:
             logger.warning("changes for later could not be kept: %s", error, extra={"error": error.code})
 
     async def _prepare(self, messages: Sequence[OutboundMessage], tries: Mapping[str, int]) -> _Push:
-        message = min(messages, key=lambda each: each.enqueued_at)
+        message = min(messages, key=lambda each: (each.enqueued_at, each.entity_id))
         try:
             connection = await self._connections.get(message.tenant_id, message.connection_id)
         except NotFound:

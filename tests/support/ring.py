@@ -94,12 +94,17 @@ class MemoryProvider:
 
 
 class _Reach:
-    """:class:`~castiel.services.integrations.Integrations`, as far as the outbound worker needs it."""
+    """:class:`~castiel.services.integrations.Integrations`, as far as the outbound worker needs it.
+
+    ``works``: the places in the limiter's line that were asked for.
+    """
 
     def __init__(self, providers: dict[str, MemoryProvider]) -> None:
         self._providers = providers
+        self.works: list[str | None] = []
 
-    def adapter(self, connection: Connection, **_: Any) -> MemoryProvider:
+    def adapter(self, connection: Connection, *, work: str | None = None) -> MemoryProvider:
+        self.works.append(work)
         return self._providers[connection.id]
 
 
@@ -120,7 +125,8 @@ class Ring:
         schemas = ConversionSchemaService(
             world.schemas, cast("Integrations", None), world.clock, world.matchers
         )
-        reach = cast("Integrations", _Reach(self.providers))
+        self.reach = _Reach(self.providers)
+        reach = cast("Integrations", self.reach)
         marks, leases = MemoryMarks(world.clock), MemoryLeases(world.clock)
         push = PushService(
             world.connections,

@@ -175,6 +175,24 @@ async def test_our_own_limit_costs_no_try_and_the_providers_does(ring: Ring) -> 
     assert ring.results == []
 
 
+def _entity_of(message: ReceivedMessage) -> str:
+    return OutboundMessage.model_validate_json(message.body).entity_id
+
+
+async def test_what_is_put_back_keeps_its_place_in_the_limiters_line(ring: Ring) -> None:
+    """The batch waits by its oldest message, in whatever company that comes again."""
+    first, second = await person(ring, "First"), await person(ring, "Second")
+    [older, newer] = sorted(ring.take(), key=_entity_of)
+    ring.providers["crm"].refuse[first.id] = RateLimited(retry_after=5)
+    await ring.worker.handle([newer, older])
+    copies = ring.take()
+    ring.providers["crm"].refuse.clear()
+    await ring.worker.handle([copy for copy in copies if copy.message_id.startswith(older.message_id)])
+    await ring.worker.handle([copy for copy in copies if copy.message_id.startswith(newer.message_id)])
+    assert ring.reach.works[0] == ring.reach.works[1] != ring.reach.works[2]
+    assert len(ring.providers["crm"].live()) == len({first.id, second.id})
+
+
 async def test_a_bug_that_one_message_meets_leaves_the_others_alone(ring: Ring) -> None:
     shards = [await person(ring, f"Person{n}") for n in range(5)]
     ring.providers["crm"].refuse[shards[2].id] = ZeroDivisionError("a@example.com")
