@@ -42,7 +42,6 @@ var containers = [
       '/blockingKeys/[]/?'
       '/references/[]/connectionId/?'
       '/references/[]/entity/?'
-      '/references/[]/deleted/?'
       '/links/[]/shardId/?'
       '/links/[]/relation/?'
       '/deleted/?'
