@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from castiel.errors import CastielError
+from castiel.errors import CastielError, DependencyUnavailable
 
 BASE_DELAY_SECONDS = 2.0
 MAX_DELAY_SECONDS = 900.0
+OUTAGE_RETRIES = 16
+"""While a service that Castiel runs on is down, nothing is wrong with the message, and giving up could not even be
+recorded: about an hour of tries."""
 MAX_DOUBLINGS = 30
 
 
@@ -48,6 +51,7 @@ def decide(
     """What to do with a message whose try number ``attempt`` (from 0) ended in ``error``."""
     if not error.retryable:
         return GiveUp("not retryable")
-    if attempt >= max_retries:
-        return GiveUp(f"still failing after {max_retries} retries")
+    most = max(max_retries, OUTAGE_RETRIES) if isinstance(error, DependencyUnavailable) else max_retries
+    if attempt >= most:
+        return GiveUp(f"still failing after {most} retries")
     return RetryIn(max(backoff(attempt, random, base=base), error.retry_after or 0.0), attempt + 1)

@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from castiel.domain.retry import MAX_DELAY_SECONDS, GiveUp, RetryIn, backoff, decide
-from castiel.errors import CastielError, ProviderRateLimited, ProviderRejected, ProviderUnavailable
+from castiel.errors import (
+    CastielError,
+    DependencyUnavailable,
+    ProviderRateLimited,
+    ProviderRejected,
+    ProviderUnavailable,
+)
 
 
 def _all_kinds(kind: type[CastielError]) -> list[type[CastielError]]:
@@ -33,6 +39,14 @@ def test_retry_after_counts_when_it_is_longer() -> None:
 @pytest.mark.parametrize("attempt", [3, 4])
 def test_gives_up_after_the_last_retry(attempt: int) -> None:
     assert isinstance(decide(ProviderUnavailable(), attempt, 3, lambda: 0.5), GiveUp)
+
+
+@pytest.mark.parametrize("error", _all_kinds(DependencyUnavailable))
+def test_an_outage_of_our_own_services_is_waited_out_for_about_an_hour(error: type[CastielError]) -> None:
+    delays: list[float] = []
+    while isinstance(decision := decide(error(), len(delays), 3, lambda: 0.5), RetryIn):
+        delays.append(decision.delay)
+    assert 3000 <= sum(delays) <= 5000
 
 
 def test_never_repeats_what_is_permanent() -> None:
