@@ -13,7 +13,7 @@ from castiel.bootstrap import Services
 from castiel.errors import ReauthRequired
 from infra.local.sandbox.client import SandboxControl
 from infra.local.stack import LocalStack
-from tests.support.cli import Cli
+from tests.support.cli import Cli, Terminal
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
@@ -109,6 +109,17 @@ def test_a_pasted_address_serves_with_the_redirect_address_that_is_registered(ca
     answer = castiel.ended(process, "https://elsewhere.example/?code=theirs&state=theirs\n", read=said)
     assert answer.code == 2
     assert "another authorization" in answer.err
+
+
+def test_at_a_terminal_the_address_may_be_pasted_while_the_listener_waits(castiel: Cli) -> None:
+    add(castiel, "slack", "conn-slack")
+    with Terminal(castiel, "connections", "authorize", "conn-slack", "-t", TENANT) as terminal:
+        terminal.until("or paste here")
+        [url] = [line for line in terminal.seen.split() if line.startswith("http://") and "state=" in line]
+        terminal.type(httpx.get(url, trust_env=False).headers["Location"] + "\n")
+        assert terminal.ended() == 0, terminal.seen
+    assert status_of(castiel, "conn-slack") == "active"
+    assert castiel("connections", "check", "conn-slack", "-t", TENANT).code == 0
 
 
 def test_a_dead_grant_stops_the_connection_until_it_is_authorised_again(castiel: Cli) -> None:
