@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
+from azure.servicebus.aio import ServiceBusClient
 
 from castiel.bootstrap import Services, build
 from castiel.ports.messaging import ReceivedMessage
@@ -67,3 +69,47 @@ async def test_a_window_closed_to_one_instance_is_closed_to_the_other(
         assert min(call["atMs"] for call in later) >= opens_ms
         pages = [record["Name"] for record in await control.records("Page")]
         assert sorted(name for name in pages if name in ("Mine", "Theirs")) == ["Mine", "Theirs"]
+
+
+async def put_back(stack: InProcess) -> list[tuple[str, int]]:
+    """Why each message that waits in the queue was put back, and as which try; scheduled ones too."""
+    connection = stack.services.settings.service_bus_connection_string
+    assert connection is not None
+    async with (
+        ServiceBusClient.from_connection_string(connection.get_secret_value()) as client,
+        client.get_queue_receiver(QUEUE) as receiver,
+    ):
+        found = await receiver.peek_messages(max_message_count=100)
+    told = [{str(as_text(k)): as_text(v) for k, v in (m.application_properties or {}).items()} for m in found]
+    return [(each["reason"], each["attempt"]) for each in told]
+
+
+def as_text(value: Any) -> Any:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+async def test_our_own_limit_queues_creates_and_puts_updates_back(stack: InProcess) -> None:
+    """Neither is a failed try, and neither reaches the provider. A create keeps a place in the line; an update, which
+    is not safe to do late, has none."""
+    async with stack.control("notion") as control:
+        await plant(stack.services, control, NOTION)
+        connections, changes = stack.services.stores.connections, stack.services.local_changes
+        known = await changes.create(NOTION.tenant, "page", {"title": "Known"}, correlation_id="test-known")
+        await stack.services.outbound_worker.handle(await stack.take(QUEUE))
+        connection = await connections.get(NOTION.tenant, NOTION.connection_id)
+        connection.rate_limits = {"create": 1, "update": 1}
+        await connections.replace(connection)
+        creates = [await announced(stack, title) for title in ("Third", "Fourth")]
+        await control.clear_calls()
+        for create in creates:
+            await stack.services.outbound_worker.handle([create])
+        assert await control.calls(method="POST", path="/v1/pages") == []
+        status = await stack.services.limiter.status(NOTION.tenant, "notion", connection)
+        assert sum(status.waiting.values()) == 2
+        for title in ("Once", "Twice"):
+            await changes.update(NOTION.tenant, known.id, {"title": title}, correlation_id="test-change")
+            await stack.services.outbound_worker.handle(await stack.take(QUEUE))
+        assert len(await control.calls(method="PATCH")) == 1
+        status = await stack.services.limiter.status(NOTION.tenant, "notion", connection)
+        assert sum(status.waiting.values()) == 2
+        assert await put_back(stack) == [("RateLimited", 0)] * 3
