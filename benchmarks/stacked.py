@@ -10,8 +10,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from castiel.bootstrap import Services, build
-from castiel.settings import load_settings
+from castiel.bootstrap import Application, Services
 from infra.local.sample import SALESFORCE, TENANT, plant
 from infra.local.sandbox.client import SandboxControl
 from infra.local.stack import LocalStack
@@ -40,7 +39,8 @@ async def bench(data: Path | None = None) -> AsyncIterator[Bench]:
     await asyncio.to_thread(stack.start_all)
     try:
         os.environ.update(stack.environment())
-        services = build(load_settings())
+        # As a worker process of the Functions host has them.
+        services = await Application().services()
         control = SandboxControl(stack.environment()["CASTIEL_SANDBOX_URL"], "salesforce")
         try:
             await plant(services, control)
