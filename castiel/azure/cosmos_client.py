@@ -28,6 +28,7 @@ from castiel.errors import AlreadyExists, CastielError, Conflict, DocumentTooLar
 from castiel.ports.stores import Meter
 
 PAGE_SIZE = 100
+ROUND_LENGTH = 25
 
 D = TypeVar("D", bound=Document)
 T = TypeVar("T")
@@ -230,8 +231,13 @@ def _required_etag(document: Document) -> str:
 
 
 def in_list(name: str, values: Sequence[Any]) -> tuple[str, dict[str, Any]]:
-    """``(@k0, @k1, …)`` and its parameters, for ``IN``."""
-    parameters = {f"{name}{index}": value for index, value in enumerate(values)}
+    """``(@k0, @k1, …)`` and its parameters, for ``IN``.
+
+    The last value fills the list up to a round length: few different texts, which the service needn't parse anew.
+    """
+    length = len(values) if len(values) <= 1 else -(-len(values) // ROUND_LENGTH) * ROUND_LENGTH
+    filled = [*values, *([values[-1]] * (length - len(values)) if values else ())]
+    parameters = {f"{name}{index}": value for index, value in enumerate(filled)}
     return f"({', '.join('@' + key for key in parameters)})", parameters
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import orjson
@@ -59,8 +60,13 @@ def run_page(
     continuation: str | None,
 ) -> Page:
     """One page of the query. Raises a 400 for a token that is not this query's."""
-    digest = hashlib.sha256(repr((query, sorted(params.items()))).encode()).hexdigest()[:16]
-    token = _decode(continuation, digest) if continuation else _first(query, params)
+
+    @cache
+    def digest() -> str:
+        """Of the query: it takes as long as a short answer does, and few answers have a token."""
+        return hashlib.sha256(repr((query, sorted(params.items()))).encode()).hexdigest()[:16]
+
+    token = _decode(continuation, digest()) if continuation else _first(query, params)
     if not query.sources:
         rows: Iterator[tuple[Position | None, int, Any]] = _numbered(
             clauses.finish(clauses.expand([None, {}])), token
@@ -92,7 +98,7 @@ def _numbered(rows: Iterator[Any], token: _Token) -> Iterator[tuple[Position | N
 
 
 def _cut(
-    rows: Iterator[tuple[Position | None, int, Any]], token: _Token, max_items: int, digest: str
+    rows: Iterator[tuple[Position | None, int, Any]], token: _Token, max_items: int, digest: Callable[[], str]
 ) -> Page:
     offset, limit, size = token.offset, token.limit, 0
     page: list[bytes] = []
@@ -103,7 +109,7 @@ def _cut(
             offset -= 1
             continue
         if len(page) >= max_items or size > MAX_PAGE_BYTES:
-            return Page(page, _encode(_Token(position, number, 0, limit), digest))
+            return Page(page, _encode(_Token(position, number, 0, limit), digest()))
         page.append(orjson.dumps(row))
         size += len(page[-1])
         limit = None if limit is None else limit - 1
