@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import pytest
 
 from infra.local.cosmos.catalog import Container, create_container, create_database, get_container
+from infra.local.cosmos.conditions import patch
 from infra.local.cosmos.database import connect, prepare
 from infra.local.cosmos.indexes import extend
+from infra.local.cosmos.items import Match, create, delete, replace, upsert
 from infra.local.cosmos.parser import parse
 from infra.local.cosmos.partition import effective_key
 from infra.local.cosmos.plan import Plan, make_plan
@@ -130,3 +133,36 @@ def test_everything_is_read_in_order_without_sorting(
     assert len(lines) == 1
     assert "TEMP B-TREE" not in lines[0]
     assert lines[0].startswith("SEARCH")
+
+
+def test_an_array_is_found_by_what_it_holds_after_every_kind_of_write(
+    connection: sqlite3.Connection, container: Container
+) -> None:
+    text, key, match = "SELECT VALUE c.id FROM c JOIN k IN c.keys WHERE k = '1'", ("acme", "contact"), Match()
+    plan = _plan(connection, container, text, "key")
+
+    def found() -> list[str]:
+        return sorted(json.loads(body)["id"] for _, _, body in plan.documents(connection, None))
+
+    def shard(name: str, *keys: Any) -> dict[str, Any]:
+        return {"id": name, "tenantId": "acme", "shardType": "contact", "keys": list(keys)}
+
+    for name, keys in (("a", ["1", "2"]), ("b", ["2", "2", 1, True, None, ["1"]]), ("c", ["1"])):
+        create(connection, container, key, shard(name, *keys))
+    assert found() == ["a", "c"]
+    replace(connection, container, key, "a", shard("a", "2"), match)
+    upsert(connection, container, key, shard("b", "1", 1), match)
+    assert found() == ["b", "c"]
+    patch(
+        connection,
+        container,
+        key,
+        "b",
+        {"operations": [{"op": "set", "path": "/keys", "value": ["3"]}]},
+        match,
+    )
+    assert found() == ["c"]
+    delete(connection, container, key, "c", match)
+    # The number of a deleted document may be given again.
+    create(connection, container, key, shard("d", "4"))
+    assert found() == []

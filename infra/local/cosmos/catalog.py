@@ -52,6 +52,7 @@ def encode_rid(raw: bytes) -> str:
     return base64.b64encode(raw).decode().replace("/", "-")
 
 
+@lru_cache(maxsize=1024)
 def decode_rid(rid: str) -> bytes:
     """The bytes of a resource id."""
     return base64.b64decode(rid.replace("-", "/"))

@@ -62,15 +62,28 @@ def element_tables(connection: sqlite3.Connection, owner: str) -> Sequence[Eleme
     return tables
 
 
-def rewrite(connection: sqlite3.Connection, owner: str, seq: int, old: str, document: dict[str, Any]) -> None:
-    """Bring the rows of a document that had the text ``old`` up to date. Most writes leave them as they are."""
+def rewrite(
+    connection: sqlite3.Connection, owner: str, seq: int, old: str, document: dict[str, Any] | None
+) -> None:
+    """Bring the rows of a document that had the text ``old`` up to date; ``None`` when it is deleted.
+
+    Before it is, since its partition key is read from its row. Most writes leave all rows as they are.
+    """
     tables = element_tables(connection, owner)
     before = orjson.loads(old) if tables else None
     for table in tables:
-        if table.scalars(before) != table.scalars(document):
-            epk = connection.execute(f"SELECT epk FROM {owner} WHERE seq = ?", (seq,)).fetchone()[0]
-            connection.execute(f"DELETE FROM {table.name} WHERE seq = ?", (seq,))
-            table.insert(connection, [(seq, epk, document)])
+        was, now = table.scalars(before), set() if document is None else table.scalars(document)
+        if was == now:
+            continue
+        epk = connection.execute(f"SELECT epk FROM {owner} WHERE seq = ?", (seq,)).fetchone()[0]
+        connection.executemany(
+            f"DELETE FROM {table.name} WHERE t = ? AND v = ? AND epk = ? AND seq = ?",
+            [(*scalar, epk, seq) for scalar in was - now],
+        )
+        connection.executemany(
+            f"INSERT OR IGNORE INTO {table.name} VALUES (?, ?, ?, ?)",
+            [(*scalar, epk, seq) for scalar in now - was],
+        )
 
 
 def _steps(path: str) -> Steps:

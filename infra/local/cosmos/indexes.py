@@ -99,9 +99,6 @@ def _element_table(name: str, table: str, array: str, member: str) -> list[str]:
         f" FROM {table}, json_each(body, {_quoted(array)}) AS e"
         f" WHERE json_type(body, {_quoted(array)}) = 'array' AND CASE {kind} {_RANKS} END IS NOT NULL"
         " ORDER BY 1, 2, 3, 4",  # sorted, a large table is filled from one end to the other
-        f"CREATE INDEX IF NOT EXISTS {name}_seq ON {name} (seq)",
-        f"CREATE TRIGGER IF NOT EXISTS {name}_d AFTER DELETE ON {table}"
-        f" BEGIN DELETE FROM {name} WHERE seq = OLD.seq; END",
         f"INSERT OR IGNORE INTO element_tables VALUES"
         f" ({_quoted(name)}, {_quoted(table)}, {_quoted(array)}, {_quoted(member)})",
     ]

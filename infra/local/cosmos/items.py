@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,6 +117,7 @@ def delete(
     """Delete a document. Raises 404, 412."""
     stored = find(connection, container, key, name)
     match.check(stored.etag)
+    rewrite_elements(connection, container.table, stored.seq, stored.body, None)
     connection.execute(f"DELETE FROM {container.table} WHERE seq = ?", (stored.seq,))
     return Answer(204, None, None, write_charge(len(stored.body)))
 
@@ -138,7 +140,17 @@ def store(
 
 def purge_expired(connection: sqlite3.Connection, container: Container) -> None:
     """Free the space of expired documents, which are invisible already."""
-    connection.execute(f"DELETE FROM {container.table} WHERE expires <= ?", (time.time(),))
+    _purge(connection, container, "expires <= ?", (time.time(),))
+
+
+def _purge(
+    connection: sqlite3.Connection, container: Container, condition: str, params: Sequence[Any]
+) -> None:
+    where = f"FROM {container.table} WHERE {condition}"
+    if element_tables(connection, container.table):
+        for seq, body in connection.execute(f"SELECT seq, body {where}", params).fetchall():
+            rewrite_elements(connection, container.table, seq, body, None)
+    connection.execute(f"DELETE {where}", params)
 
 
 def new_row(container: Container, seq: int, epk: bytes, document: dict[str, Any]) -> Row:
@@ -179,7 +191,7 @@ def _insert(
 ) -> Answer:
     seq = next_seq(connection, container)
     if container.default_ttl is not None:  # one of that id may be there still, expired
-        connection.execute(f"DELETE FROM {container.table} WHERE epk = ? AND id = ?", (epk, document["id"]))
+        _purge(connection, container, "epk = ? AND id = ?", (epk, document["id"]))
     row = new_row(container, seq, epk, document)
     connection.execute(INSERT.format(container.table), row)
     for table in element_tables(connection, container.table):
