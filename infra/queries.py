@@ -73,44 +73,13 @@ TABLES: Mapping[str, Mapping[str, str]] = {
 OPERATORS = frozenset(
     {"where", "extend", "summarize", "project", "order", "take", "top", "distinct", "count"}
 )
-_KNOWN_WORDS = frozenset(
-    # https://learn.microsoft.com/kusto/query/
-    [
-        "and",
-        "or",
-        "by",
-        "asc",
-        "desc",
-        "in",
-        "has",
-        "contains",
-        "endswith",
-        "startswith",
-        "true",
-        "false",
-        "bin",
-        "case",
-        "count",
-        "countif",
-        "sum",
-        "sumif",
-        "max",
-        "min",
-        "avg",
-        "tostring",
-        "toint",
-        "isnotempty",
-        "isempty",
-        "percentile",
-        "replace_regex",
-        "take_any",
-        "ago",
-        "now",
-        "datetime",
-        "matches",
-        "regex",
-    ]
-)
+_WORDS = """
+    and or in by asc desc has contains endswith startswith matches regex true false
+    bin case count countif sum sumif max min avg percentile take_any
+    tostring toint isnotempty isempty replace_regex ago now datetime
+"""
+"""Of https://learn.microsoft.com/kusto/query/, those that these queries use or may want."""
+_KNOWN_WORDS = frozenset(_WORDS.split())
 
 
 def queries() -> dict[str, str]:

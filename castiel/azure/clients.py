@@ -22,6 +22,8 @@ from castiel.settings import Settings
 
 STATIC_TOKEN_LIFETIME = 4_102_444_800
 """2100-01-01: the emulator's token does not expire."""
+REDIS_TOKEN_MILLISECONDS = 10_000
+"""How long a token for Redis may take."""
 
 
 class StaticCredential:
@@ -142,9 +144,22 @@ def _trusting(ca_file: str) -> AioHttpTransport:
 def _redis(settings: Settings) -> Redis:
     provider = None
     if settings.redis_use_entra:
-        from redis_entraid.cred_provider import create_from_default_azure_credential
+        from redis.auth.token_manager import RetryPolicy, TokenManagerConfig
+        from redis_entraid.cred_provider import (
+            DEFAULT_EXPIRATION_REFRESH_RATIO,
+            create_from_default_azure_credential,
+        )
 
-        provider = create_from_default_azure_credential(("https://redis.azure.com/.default",))
+        # The library allows a token a tenth of a second, which the first one of a managed identity takes often.
+        config = TokenManagerConfig(
+            expiration_refresh_ratio=DEFAULT_EXPIRATION_REFRESH_RATIO,
+            lower_refresh_bound_millis=0,
+            token_request_execution_timeout_in_ms=REDIS_TOKEN_MILLISECONDS,
+            retry_policy=RetryPolicy(max_attempts=3, delay_in_ms=500),
+        )
+        provider = create_from_default_azure_credential(
+            ("https://redis.azure.com/.default",), token_manager_config=config
+        )
     return redis_client.build_client(settings.redis_url.get_secret_value(), credential_provider=provider)
 
 

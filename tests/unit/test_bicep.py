@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import pytest
 from infra.bicep.__main__ import AZURE, VARIANTS, problems_in
 from infra.bicep.extract import used_types
 from infra.bicep.schema import sources
-from infra.bicep.syntax import BicepError
+from infra.bicep.syntax import BicepError, read
 from infra.bicep.template import Deployment, deploy
+from infra.configuration import ROOT
 
 LONGEST = {
     # https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules
@@ -48,6 +50,20 @@ def test_names_are_as_long_as_they_may_be_and_given_once(deployment: Deployment)
         assert len(each.name) <= LONGEST.get(each.type.partition("@")[0], 260), each.name
     ids = [each.id for each in made]
     assert len(ids) == len(set(ids))
+
+
+def test_azd_gives_the_parameters_that_there_are() -> None:
+    given = json.loads((AZURE / "main.parameters.json").read_text("utf-8"))["parameters"]
+    declared = {each.name: each for each in read(AZURE / "main.bicep").of("param")}
+    assert set(given) == set(declared)
+    page = (ROOT / "docs" / "deploy.md").read_text("utf-8")
+    for name, each in given.items():
+        variable, _, default = each["value"].strip("${}").partition("=")
+        assert variable in page or variable == "AZURE_ENV_NAME", f"docs/deploy.md does not name {variable}"
+        if default:
+            template = declared[name].value
+            assert template is not None
+            assert (template.text or b"").decode().strip("'") == default, name
 
 
 WRONG = [

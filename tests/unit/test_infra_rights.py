@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from castiel.azure.clients import build_clients
+from castiel.settings import load_settings
 from infra.bicep.__main__ import AZURE, VARIANTS
 from infra.bicep.template import deploy
-from tests.support.bicep import PROD, sites
+from tests.support.bicep import PROD, settings_of, sites
 
 ROLES = {
     "090c5cfd-751d-490a-894a-3ce6f1109419": "Azure Service Bus Data Owner",
@@ -121,3 +123,17 @@ def test_private_networking_leaves_no_public_way_in_but_the_webhook() -> None:
         config = site.body["properties"]["siteConfig"]
         assert config["ipSecurityRestrictionsDefaultAction"] == ("Allow" if app == "webhook" else "Deny")
         assert site.body["properties"]["virtualNetworkSubnetId"].endswith("/subnets/functions")
+
+
+async def test_a_token_for_redis_may_take_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library's own tenth of a second fails a managed identity's first token."""
+    for name, value in settings_of(sites()["inbound"]).items():
+        monkeypatch.setenv(name, "https://example.net/" if value.startswith("<") else value)
+    monkeypatch.setenv("REDIS_URL", "rediss://redis-castiel.westeurope.redis.azure.net:10000")
+    clients = build_clients(load_settings())
+    try:
+        provider = clients.redis.connection_pool.connection_kwargs["credential_provider"]
+        config = provider._token_mgr._config
+        assert config.get_token_request_execution_timeout_in_ms() >= 5_000
+    finally:
+        await clients.aclose()
