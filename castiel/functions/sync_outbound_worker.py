@@ -14,7 +14,7 @@ from castiel import telemetry, tracing
 from castiel.domain.messages import OutboundMessage, OutboundSource, SyncMessage, parse_outbound
 from castiel.domain.pushing import newest_per_shard
 from castiel.domain.results import PushResult
-from castiel.domain.retry import MAX_DELAY_SECONDS, RetryIn, backoff
+from castiel.domain.retry import MAX_DELAY_SECONDS, RetryIn
 from castiel.errors import (
     CastielError,
     FirstPullPending,
@@ -186,6 +186,8 @@ class SyncOutboundWorker:
 
     def _settle(self, change: _Change, outcome: Pushed, duration: float, batch: _Batch) -> None:
         error = outcome.error
+        if isinstance(error, FirstPullPending):
+            error.retry_after = self._first_pull_wait(change.message)
         if error is not None and self._try_again(change.received, error, batch):
             return
         batch.results.append(self._result(change, outcome, duration))
@@ -199,16 +201,14 @@ class SyncOutboundWorker:
         if error is not None:
             logger.error("push failed: %s", error, extra=_dimensions(change, error))
 
+    def _first_pull_wait(self, message: OutboundMessage) -> float:
+        """A first pull may take seconds or hours: asked again when it has taken up to twice as long."""
+        waited = (self._clock.now() - message.enqueued_at).total_seconds()
+        return min(MAX_DELAY_SECONDS, max(FIRST_PULL_SECONDS, waited * (0.5 + self._clock.random() / 2)))
+
     def _try_again(self, received: ReceivedMessage, error: CastielError, batch: _Batch) -> bool:
-        if isinstance(error, FirstPullPending):
-            # Not a failure either, but it may take hours: asked again less and less often.
-            delay, attempt = (
-                backoff(received.hop, self._clock.random, base=2 * FIRST_PULL_SECONDS),
-                received.attempt,
-            )
-            delay = max(FIRST_PULL_SECONDS, delay)
-        elif isinstance(error, LeaseHeld | RateLimited):
-            # Not a failure: somebody works on the shard, or our own limit says later.
+        if isinstance(error, LeaseHeld | RateLimited | FirstPullPending):
+            # Not a failure: somebody works on the shard, our own limit says later, or a pull comes first.
             delay, attempt = error.retry_after or 1.0, received.attempt
         else:
             decision = self._retries.decide(error, received.attempt)
