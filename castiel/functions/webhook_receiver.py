@@ -154,7 +154,7 @@ class WebhookReceiver:
         answer = _success(first, synced=bool(wanted))
         key = delivery_key(registration.id, delivery.delivery_id)
         if await self._seen.has(registration.id, key):
-            return answer
+            return await self._repeated(receipt, answer, delivery, first)
         lifecycle = await self._webhooks.apply_lifecycle(registration, delivery)
         audit = self._audit_of(receipt, answer, key, delivery, first)
         audit.lifecycle = lifecycle
@@ -168,6 +168,15 @@ class WebhookReceiver:
             self._pending.expect()
         await self._seen.remember(key, receipt.correlation_id)
         self._tell(audit, registration)
+        return answer
+
+    async def _repeated(
+        self, receipt: _Receipt, answer: WebhookResponse, delivery: Delivery, first: WebhookEvent | None
+    ) -> WebhookResponse:
+        """The answer to what took effect before: a record of its own, beside the one that judges duplicates."""
+        audit = self._audit_of(receipt, answer, self._clock.new_id(), delivery, first)
+        audit.duplicate, audit.reason = True, "duplicate"
+        await self._intake.note(audit)
         return answer
 
     async def _refuse(self, receipt: _Receipt, answer: WebhookResponse, reason: str) -> WebhookResponse:
