@@ -21,6 +21,7 @@ BENCHMARKS = {
     "inbound": "benchmarks.bench_inbound",
     "inbound_growth": "benchmarks.bench_inbound_growth",
     "outbound": "benchmarks.bench_outbound",
+    "footprint": "benchmarks.bench_footprint",
 }
 """Name in the JSON line → module with ``run() -> dict``."""
 

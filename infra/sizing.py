@@ -28,10 +28,12 @@ DELIVERIES = 300
 REFRESHES = 48
 MESSAGES = PULLS + DELIVERIES + PUSHES
 
-# Measured over the local stack with the sample's Salesforce contacts (make bench ONLY=inbound): bytes of a document.
-SHARD, TASK, RESULT, AUDIT, PUSH_RESULT = 2_214, 1_218, 827, 1_500, 400
-# Measured in Valkey: bytes of a fence, a ledger entry, a seen delivery, and the limits of a connection at work.
-FENCE, LEDGER, SEEN, LIMITS = 180, 240, 150, 3_600
+# Measured over the local stack (make bench ONLY=footprint): bytes of a stored document, and of a fence, a ledger entry,
+# a seen delivery and the limits of one connection at work in Redis.
+SHARD, TASK, RESULT = 2_216, 1_231, 860
+FENCE, LEDGER, SEEN, LIMITS = 163, 162, 153, 3_608
+AUDIT, PUSH_RESULT = 1_500, 400
+"""Assumed: bytes of a delivery's audit record, and of a push's result."""
 FENCE_DAYS = 7
 LOG_BYTES = 3_000
 """Assumed: telemetry of one message, requests, dependencies and lines together."""
