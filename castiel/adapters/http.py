@@ -19,6 +19,7 @@ from castiel.adapters.errors_table import ErrorDetail, ErrorRule, classify
 from castiel.adapters.mutual_tls import ClientCertificate, client_context
 from castiel.adapters.pinned import PinnedBackend, PinnedTransport, Resolve, resolve_by_machine
 from castiel.adapters.retry_after import retry_after_seconds
+from castiel.adapters.shared import Shared
 from castiel.adapters.urls import UrlPolicy, origin_of
 from castiel.domain.connections import Connection
 from castiel.domain.quota import Quota
@@ -70,6 +71,7 @@ class HttpPool:
     ) -> None:
         """``resolve``: the addresses of a host name; the machine's own resolver unless given."""
         self.policy = policy
+        self.shared = Shared()
         self._total = total
         self._max_bytes = max_response_bytes
         self._backend = PinnedBackend(policy, resolve or resolve_by_machine)
@@ -295,6 +297,11 @@ class ApiClient:
         self._authorizer = authorizer
         self._gate = gate
         self._listener = gate if isinstance(gate, OutcomeListener) else None
+
+    @property
+    def shared(self) -> Shared:
+        """What this process's adapters remember for one another."""
+        return self._pool.shared
 
     async def call(
         self,

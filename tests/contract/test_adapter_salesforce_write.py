@@ -277,3 +277,12 @@ async def test_several_records_with_one_external_id_are_refused(org: ProviderSan
     [outcome] = await (await adapter(org)).push("Contact", [create("contact-1", LastName="King")])
     assert isinstance(outcome.error, ProviderRejected)
     assert outcome.error.provider_code == "DUPLICATE_EXTERNAL_ID"
+
+
+async def test_an_object_is_described_once_for_all_that_write_it(org: ProviderSandbox) -> None:
+    """An adapter is made for each batch; what the object is like doesn't change from one to the next."""
+    for number in range(3):
+        [outcome] = await (await adapter(org)).push("Contact", [create(f"s{number}", LastName="One")])
+        assert outcome.ok
+    assert len(await org.control.calls(path="Contact/describe")) == 1
+    assert len(await org.control.calls(method="PATCH", path="composite/sobjects")) == 3

@@ -21,6 +21,9 @@ _NEEDED = ("Id", "IsDeleted", "SystemModstamp")
 _UNREADABLE = {"address", "location", "base64", "complexvalue"}
 """Compound fields repeat what their parts say; a blob may be read only one at a time."""
 
+KEPT_SECONDS = 60.0
+"""How long a new field may stay unknown to writers. Passes look anew."""
+
 _TYPES: Mapping[str, FieldType] = {
     "boolean": "boolean",
     "currency": "number",
@@ -63,7 +66,7 @@ class ObjectDescription:
 
 
 class Describes:
-    """The describes that one adapter has asked for."""
+    """The describes that one adapter has asked for, and for a minute those of the connection's other adapters."""
 
     def __init__(self, connection: Connection, api: ApiClient) -> None:
         self._connection = connection
@@ -72,6 +75,17 @@ class Describes:
 
     async def of(self, entity: str, *, fresh: bool = False) -> ObjectDescription:
         """An object's describe, from memory unless ``fresh``."""
+        key = (
+            "describe",
+            self._connection.tenant_id,
+            self._connection.id,
+            api_path(self._connection),
+            entity,
+        )
+        if not fresh and entity not in self._known:
+            kept = self._api.shared.get(key)
+            if kept is not None:
+                self._known[entity] = kept
         if fresh or entity not in self._known:
             path = f"{api_path(self._connection)}/sobjects/{entity_name(entity)}/describe"
             try:
@@ -81,6 +95,7 @@ class Describes:
                 raise SchemaMismatch(text, status=error.status, provider_code=error.provider_code) from None
             found = _object(reply, "fields")
             self._known[entity] = ObjectDescription(entity, found, answered_at(reply.headers))
+            self._api.shared.put(key, self._known[entity], seconds=KEPT_SECONDS)
         return self._known[entity]
 
     async def fields(self, entity: str) -> list[str]:
