@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from castiel.domain.matching import Decision, Matcher, MatchResult, MatchRules, parse_rules, person_rules
@@ -189,6 +189,7 @@ def test_agreeing_evidence_never_lowers_a_score(a: dict[str, Any], b: dict[str, 
     assert score(PERSON, *after).score >= score(PERSON, *before).score - 1e-9
 
 
+@example("street", "0", "0")
 @given(st.sampled_from(sorted(SIMILARITIES)), TEXT, TEXT)
 def test_every_similarity_is_symmetric_bounded_and_reflexive(name: str, a: str, b: str) -> None:
     similarity = SIMILARITIES[name]

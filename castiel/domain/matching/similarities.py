@@ -104,6 +104,8 @@ def _prepare_street(value: str) -> _Street:
 
 
 def _street(a: _Street, b: _Street) -> float:
+    if a == b:
+        return 1.0
     if not a.name or not b.name:  # a house number whose street was lost says what the number says, no more
         return _HALF_STREET if a.numbers == b.numbers or not (a.numbers and b.numbers) else 0.0
     name = 1.0 if a.name == b.name else _indel(a.name, b.name)
