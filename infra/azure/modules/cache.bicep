@@ -29,7 +29,7 @@ resource database 'Microsoft.Cache/redisEnterprise/databases@2025-07-01' = {
     clientProtocol: 'Encrypted'
     port: 10000
     accessKeysAuthentication: 'Disabled'
-    // The limiter's script decides over the keys of all levels at once, so they must be in one shard (docs/adr/0022).
+    // One shard: Castiel has not been run against a cluster yet (docs/adr/0022).
     clusteringPolicy: 'NoCluster'
     // A lease or a limit that is thrown out to make room would let two workers do one thing.
     evictionPolicy: 'NoEviction'
