@@ -118,7 +118,7 @@ LIMITS_MET: tuple[Limit, ...] = (
         0.8 * 24e9,
         "bytes",
         REDIS,
-        "keep fences for an hour instead of a week, then give the limiter's keys a tenant's hash tag and cluster",
+        "keep fences for an hour instead of a week, then cluster: each script keeps to one slot already",
     ),
     Limit(
         "Key Vault: 30 new versions a second",
