@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
@@ -55,6 +56,8 @@ class _Batch:
     newcomers: list[tuple[ExternalRecord, Newcomer]] = field(default_factory=list)
     waiting: list[ExternalRecord] = field(default_factory=list)
     possible: dict[str, ParkedConflict] = field(default_factory=dict)
+    saving: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when its shards are on their way to the store: then there is time for the next."""
     conflicts: int = 0
     waits: int = 0
 
@@ -151,15 +154,22 @@ class BidirectionalSyncEngine:
     async def _looked_up(
         self, context: PullContext, records: Sequence[ExternalRecord]
     ) -> AsyncIterator[_Batch]:
+        before: _Batch | None = None
         for start in range(0, len(records), self._batch_size):
             batch = _Batch(context, list(records[start : start + self._batch_size]))
-            await self._look_up(batch)
+            await self._look_up(batch, before)
             yield batch
+            before = batch
 
-    async def _look_up(self, batch: _Batch) -> None:
-        """Merge what is left into the shards that refer to it; the others are newcomers."""
+    async def _look_up(self, batch: _Batch, before: _Batch | None = None) -> None:
+        """Merge what is left into the shards that refer to it; the others are newcomers.
+
+        What takes the processor waits until the batch ``before`` has nothing more to do than to be saved.
+        """
         batch.drafts, batch.waiting, batch.possible, batch.newcomers = {}, [], {}, []
         existing = await self._existing(batch.context, batch.todo)
+        if before is not None:
+            await before.saving.wait()
         for record in batch.todo:
             if not self._merge_known(batch, record, existing.get(record.external_id)):
                 batch.newcomers.append((record, self._newcomer(batch, record)))
@@ -324,6 +334,7 @@ class BidirectionalSyncEngine:
         if parked:
             await self._conflicts.put_many(parked)
         again: list[ExternalRecord] = []
+        batch.saving.set()
         for draft, outcome in zip(changed, await self._shards.save([d.shard for d in changed]), strict=True):
             if isinstance(outcome.error, Conflict | AlreadyExists):
                 again += draft.records
