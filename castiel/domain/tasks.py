@@ -151,6 +151,8 @@ class SyncTask(Document):
     heartbeat_at: UtcSecond | None = None
     resumes_at: UtcSecond | None = None
     fence: int | None = None
+    write_id: str | None = None
+    """Names the last write of a worker, so that it knows its own when the answer was lost."""
     progress: Progress | None = None
     checkpoints: dict[str, EntityCheckpoint] = Field(default_factory=dict)
     last_result_id: str | None = None

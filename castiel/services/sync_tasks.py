@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timedelta
@@ -54,8 +55,10 @@ class SyncTaskService:
         task.queue(f"exec-{self._clock.new_id()}", self._clock.now())
         try:
             return await self._tasks.replace(task)
-        except (Conflict, NotFound):
+        except NotFound:
             return None
+        except Conflict:
+            return await self._ours(task)
 
     async def claim_each(self, tenant_id: str, tasks: Sequence[SyncTask]) -> list[SyncTask]:
         """The same for several tasks of one tenant, in as few writes as can be: those that were claimed."""
@@ -66,7 +69,18 @@ class SyncTaskService:
         if refused:
             # As if they had not been looked at: the next run finds them. The others are to be sent all the same.
             logger.warning("%d tasks could not be claimed: %s", len(refused), refused[0])
-        return [task for task, error in zip(tasks, errors, strict=True) if error is None]
+        outcomes = list(zip(tasks, errors, strict=True))
+        doubtful = [self._ours(task) for task, error in outcomes if isinstance(error, Conflict)]
+        ours = [task for task in await asyncio.gather(*doubtful) if task is not None]
+        return [task for task, error in outcomes if error is None] + ours
+
+    async def _ours(self, task: SyncTask) -> SyncTask | None:
+        """A task whose claim met another write: our own, perhaps, sent again below us when its answer was lost."""
+        try:
+            current = await self._tasks.get(task.tenant_id, task.id)
+        except NotFound:
+            return None
+        return current if current.execution_id == task.execution_id else None
 
     async def give_back(self, task: SyncTask) -> None:
         """``→ pending`` again, after a send that failed. If somebody changed the task meanwhile, theirs stands."""
@@ -195,10 +209,14 @@ class SyncTaskService:
         while True:
             execution, fence = task.execution_id, task.fence
             change(task)
+            task.write_id = self._clock.new_id()
             try:
                 return await self._tasks.replace(task)
             except Conflict:
+                written = task.write_id
                 task = await self._tasks.get(task.tenant_id, task.id)
+                if task.write_id == written:
+                    return task  # it was ours: the answer was lost, and the write sent again below us
                 if task.execution_id != execution or task.fence != fence:
                     raise LeaseLost("another worker has taken this execution over") from None
 
