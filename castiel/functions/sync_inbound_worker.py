@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from castiel import telemetry, tracing
-from castiel.adapters.base import Adapter
+from castiel.adapters.base import Adapter, Page
 from castiel.domain.connections import Connection, EntitySync
 from castiel.domain.messages import SyncMessage, parse_inbound
 from castiel.domain.results import SyncResult, SyncStatus
@@ -192,14 +194,14 @@ class SyncInboundWorker:
         entity = context.entity.entity
         begins = checkpoint.cursor is None or checkpoint.ended
         full_pass = None if begins else checkpoint.full_pass
-        async with aclosing(prefetch(adapter.fetch(entity, checkpoint.cursor))) as pages:
-            async for page in pages:
+        async with aclosing(prefetch(self._dated(adapter.fetch(entity, checkpoint.cursor)))) as pages:
+            async for page, read_at in pages:
                 _ensure_lease(run.lease)
                 if begins and page.full_pass:
                     full_pass = await self._deletions.begin(context)
                 begins = False
                 stored = (run.task.progress or Progress()).pages
-                done = await self._engine.pull(replace(context, page=stored), page.records)
+                done = await self._engine.pull(replace(context, page=stored, read_at=read_at), page.records)
                 done.pages = 1
                 if full_pass is not None:
                     whole = page.full_pass
@@ -214,6 +216,17 @@ class SyncInboundWorker:
                 if not page.last and self._clock.monotonic() >= run.deadline:
                     raise TimeBudgetSpent
         return checkpoint
+
+    async def _dated(self, pages: AsyncIterator[Page]) -> AsyncGenerator[tuple[Page, datetime], None]:
+        """Each page with the moment it was asked for."""
+        read_at = self._clock.now()
+        try:
+            async for page in pages:
+                yield page, read_at
+                read_at = self._clock.now()
+        finally:
+            if isinstance(pages, AsyncGenerator):
+                await pages.aclose()
 
     async def _pull_records(self, message: SyncMessage) -> None:
         """A targeted pull: these records, as they are now."""

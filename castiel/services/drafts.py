@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from types import MappingProxyType
 
@@ -68,7 +69,7 @@ class PullContext:
     ``derived`` are the audiences of the shard types that are derived. ``version`` stands for all that decides what
     a record becomes; a record with the same content and version is what it was. ``search`` is ``None`` where new
     records are not matched. ``page`` is how many pages of the execution are stored: one that a crash made come again
-    has its old number.
+    has its old number. ``read_at``: when the records were asked for, where that is known.
     """
 
     connection: Connection
@@ -81,6 +82,7 @@ class PullContext:
     search: DuplicateSearch | None
     version: str
     page: int = 0
+    read_at: datetime | None = None
 
     @property
     def page_id(self) -> str:

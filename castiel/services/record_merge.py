@@ -71,7 +71,7 @@ class RecordMerge:
         if reference is None:
             self._claim(context, draft, record, fields)
             return
-        if is_stale(reference, record):
+        if is_stale(reference, record) or _was_overtaken(context, reference):
             return
         outcome = self._merged(context.policy, shard, reference, record, fields)
         if shard.deleted or reference.deleted:
@@ -262,6 +262,13 @@ def is_stale(reference: ExternalReference, record: ExternalRecord) -> bool:
     """Whether the record is older than what is known of it: read before a change that arrived here first."""
     known = reference.modified_at
     return known is not None and record.modified_at is not None and record.modified_at < known
+
+
+def _was_overtaken(context: PullContext, reference: ExternalReference) -> bool:
+    """Whether the record was asked for before our last push: what it says may be from before that, and look like a
+    change back. The push changed the record, so that it comes again."""
+    read_at, pushed_at = context.read_at, reference.pushed_at
+    return read_at is not None and pushed_at is not None and pushed_at >= read_at
 
 
 def _new_reference(context: PullContext, record: ExternalRecord) -> ExternalReference:

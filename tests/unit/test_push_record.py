@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from castiel.adapters.base import PushOutcome
 from castiel.domain.messages import Operation
 from castiel.domain.pushing import PushPlan
@@ -63,3 +65,18 @@ async def test_another_field_that_changed_meanwhile_is_no_matter() -> None:
     stored = await remember(world, plan, recorder)
     assert stored.fields["company"] == "Engines"
     assert world.told() == []
+
+
+async def test_a_page_that_was_asked_for_before_the_push_does_not_take_it_back() -> None:
+    world, _, plan, recorder = await pushing("Countess")
+    asked = world.clock.now()
+    await world.clock.sleep(1)
+    await remember(world, plan, recorder)
+    before = person("1", plan.reference.modified_at if plan.reference else None, **ADA, title="Author")
+    await world.engine.pull(replace(await world.context("crm"), read_at=asked), [before])
+    assert (await world.shard("crm", "1")).fields["title"] == "Countess"
+
+    await world.clock.sleep(1)
+    later = person("1", world.clock.now(), **ADA, title="Analyst")
+    await world.engine.pull(replace(await world.context("crm"), read_at=world.clock.now()), [later])
+    assert (await world.shard("crm", "1")).fields["title"] == "Analyst"
