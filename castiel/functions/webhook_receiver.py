@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from dataclasses import dataclass
 
 from castiel import telemetry, tracing
@@ -33,7 +34,8 @@ from castiel.services.webhooks.sweep import PendingDeliveries
 
 logger = logging.getLogger(__name__)
 
-MAX_REGISTRATION_ID = 128
+REGISTRATION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+"""What an id is made of. Nothing else is looked up: dots and slashes would be steps in the store's addresses."""
 REMEMBERED = 10_000
 
 
@@ -103,7 +105,7 @@ class WebhookReceiver:
     async def _admit(self, request: WebhookRequest, correlation_id: str, started: float) -> WebhookResponse:
         if not request.registration_id:
             return _failure(400, "missing registration id")
-        if len(request.registration_id) > MAX_REGISTRATION_ID:
+        if not REGISTRATION_ID.fullmatch(request.registration_id):
             return _unknown()
         try:
             registration = await self._webhooks.get_webhook_registration(

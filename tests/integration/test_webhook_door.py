@@ -111,6 +111,8 @@ RAW = [
     "/webhooks//events",
     "/webhooks/",
     "/webhooks/..%2f..%2fadmin/events",
+    "/webhooks/%2e%2e/events",
+    "/webhooks/%2e/events",
     f"/webhooks/{'a' * 6000}/events",
     "/webhooks/%ff%fe/events",
     "/webhooks/%zz/events",

@@ -441,3 +441,20 @@ async def _github(door: Door, event: str, action: str, delivery: str) -> Any:
     signature = "sha256=" + hmac.digest(SECRET.encode(), body, hashlib.sha256).hex()
     headers = {"X-GitHub-Event": event, "X-GitHub-Delivery": delivery, "X-Hub-Signature-256": signature}
     return await door.post(body, headers)
+
+
+async def test_a_forged_delivery_while_the_vault_is_down_forgets_no_secret(door: Door) -> None:
+    await door.plant()
+    assert (await door.salesforce("d-1")).status == 200
+    door.clock.advance(10)
+    door.vault.down = True
+    assert (await door.salesforce("d-2", "not the secret")).status == 401
+    assert (await door.salesforce("d-3")).status == 200
+
+
+async def test_a_forged_delivery_for_what_was_just_deleted_is_no_error_of_ours(door: Door) -> None:
+    registration = await door.plant()
+    assert (await door.salesforce("d-1")).status == 200
+    await door.registrations.delete(registration)
+    door.clock.advance(10)
+    assert (await door.salesforce("d-2", "not the secret")).status == 401

@@ -116,6 +116,21 @@ async def test_a_notion_registration_waits_for_its_token(door: Door) -> None:
     assert answer.status == 200
 
 
+async def test_a_token_that_the_sender_handed_over_goes_with_its_registration(door: Door) -> None:
+    await door.plant("notion")
+    identity = (await door.manage.create(NewRegistration(TENANT, "conn-1"))).registration.id
+    await door.post(b'{"verification_token": "made-up-1"}', registration=identity)
+    [first] = (await door.manage.get(TENANT, identity)).secret_names
+    await door.manage.reopen(TENANT, identity)
+    with pytest.raises(NotFound):
+        await door.vault.get(first)
+    await door.post(b'{"verification_token": "made-up-2"}', registration=identity)
+    [second] = (await door.manage.get(TENANT, identity)).secret_names
+    await door.manage.delete(TENANT, identity)
+    with pytest.raises(NotFound):
+        await door.vault.get(second)
+
+
 def record(number: int, status: int, *, age: timedelta = timedelta(0), **fields: object) -> WebhookAudit:
     now = YieldingClock().now() - age
     return WebhookAudit.model_validate(

@@ -45,6 +45,7 @@ class SecureCredentialService:
         clock: Clock,
     ) -> None:
         self._clock = clock
+        self._vault = vault
         self.reader = CredentialReader(credentials, vault, clock)
         reauthorisation = Reauthorisation(credentials, connections, events)
         self.refreshing = TokenRefresh(
@@ -125,6 +126,10 @@ class SecureCredentialService:
     async def read_secret(self, name: str) -> str:
         """A secret that is no token pair (a webhook's, say); ``name/version`` is one version of it."""
         return await self.reader.read_secret(name)
+
+    async def delete_secret(self, name: str) -> None:
+        """Delete a secret that belongs to no credential."""
+        await self._vault.delete(name)
 
     async def client_certificate(self, stored: StoredToken) -> ClientCertificate | None:
         """The certificate and key to present to the provider, for a credential that has them (mutual TLS)."""

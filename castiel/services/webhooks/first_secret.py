@@ -21,6 +21,9 @@ from castiel.services.webhooks.registrations import RegistrationCache
 
 logger = logging.getLogger(__name__)
 
+TAKEN = "webhook-token-"
+"""How the names of secrets begin that were taken so: each is one registration's alone."""
+
 
 @runtime_checkable
 class OffersSecret(Protocol):
@@ -80,4 +83,4 @@ class FirstSecret:
 
 def _name_for(registration: Registration, offer: SecretStr) -> str:
     about = f"{registration.id}\x00{offer.get_secret_value()}"
-    return f"webhook-token-{hashlib.sha256(about.encode()).hexdigest()[:40]}"
+    return f"{TAKEN}{hashlib.sha256(about.encode()).hexdigest()[:40]}"

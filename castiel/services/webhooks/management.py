@@ -37,6 +37,7 @@ from castiel.services.credentials.documents import update_registration
 from castiel.services.credentials.management import NewCredential
 from castiel.services.credentials.webhook_secrets import SecretRotation
 from castiel.services.integrations import Integrations
+from castiel.services.webhooks.first_secret import TAKEN
 from castiel.services.webhooks.registrations import RegistrationCache
 from castiel.services.webhooks.verification import read_scheme
 
@@ -201,10 +202,14 @@ class WebhookRegistrations:
             raise InvalidInput(f"registration {registration_id}: its sender hands over no token")
 
         def change(current: Registration) -> None:
+            nonlocal registration
+            registration = current.copy_of()
             current.pending_verification = True
             current.secret_names = []
 
-        return await self._changed(registration, change)
+        changed = await self._changed(registration, change)
+        await self._delete_taken(registration)
+        return changed
 
     async def delete(self, tenant_id: str, registration_id: str) -> None:
         """Forget it, and its secret."""
@@ -213,7 +218,14 @@ class WebhookRegistrations:
         self._cache.forget(registration_id)
         if registration.credential_id is not None:
             await self._credentials.manage.delete(tenant_id, registration.credential_id)
+        await self._delete_taken(registration)
         logger.info("registration deleted", extra=_dimensions(registration))
+
+    async def _delete_taken(self, registration: Registration) -> None:
+        """The secrets that the registration's sender handed over."""
+        for name in registration.secret_names:
+            if name.startswith(TAKEN):
+                await self._credentials.delete_secret(name)
 
     async def health(self, tenant_id: str, registration_id: str) -> RegistrationHealth:
         """The verdict over the last 24 hours, with recommendations."""

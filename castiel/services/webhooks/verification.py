@@ -90,10 +90,20 @@ class SignatureVerification:
             return registration if url and await self._key_sets.refresh(url) else None
         if self._registrations.age(registration.id) < LOOK_AGAIN_SECONDS:
             return None
-        newer = await self._registrations.read(registration.id)
+        try:
+            newer = await self._registrations.read(registration.id)
+        except NotFound:
+            return None
         for name in {*registration.secret_names, *newer.secret_names}:
-            self._secrets.pop(name)
+            self._read_anew(name)
         return newer if newer.enabled else None
+
+    def _read_anew(self, name: str) -> None:
+        """Next time. What is known stays for when the vault does not answer: anybody's forged delivery leads here."""
+        cached = self._secrets.get(name)
+        if cached is not None:
+            read_at = min(cached[0], self._clock.monotonic() - SECRET_SECONDS)
+            self._secrets.put(name, (read_at, cached[1]))
 
     async def _live(self, registration: Registration, scheme: SignatureScheme) -> list[Secret]:
         """Everything the sender may have signed with, the newest first."""
