@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from castiel.domain.connections import ConnectionStatus
-from castiel.errors import ConfigurationError, ReauthRequired
+from castiel.errors import ConfigurationError, ReauthRequired, VaultUnavailable
 from tests.support.credentials import CREDENTIAL, TENANT, World
 from tests.support.fakes.authorization_server import Semantics
 from tests.support.fakes.crash import Crash
@@ -148,3 +148,25 @@ async def test_a_credential_that_was_disabled_since_the_query_is_left_alone() ->
     with pytest.raises(ConfigurationError, match="disabled"):
         await world.process().refresh_due(found)
     assert world.server.calls == 0
+
+
+async def test_a_pair_held_in_memory_is_not_put_over_a_later_consent() -> None:
+    world = await planted(Semantics.ROTATES_AT_ONCE)
+    first = world.process()
+    world.vault.refuse_sets = 1_000
+    with pytest.raises(VaultUnavailable):
+        await first.refresh_oauth_token(TENANT, CREDENTIAL)
+    world.vault.refuse_sets = 0
+
+    # Another process, which knows only the pair before, asks for a new consent, and a person gives it.
+    with pytest.raises(ReauthRequired):
+        await world.process().refresh_oauth_token(TENANT, CREDENTIAL)
+    consent = world.server.grant()
+    credential = await world.credentials.get(TENANT, CREDENTIAL)
+    await world.process().refreshing.store(credential, consent)
+    world.let_expire()
+
+    await first.get_credential(TENANT, CREDENTIAL)
+
+    assert consent.refresh_token is not None
+    assert (await world.stored()).previous_refresh_token == consent.refresh_token

@@ -88,7 +88,8 @@ class TokenRefresh:
         self._http = http
         self.reauthorisation = reauthorisation
         self._clock = clock
-        self._unsaved: dict[Key, TokenSecret] = {}
+        self._unsaved: dict[Key, tuple[TokenSecret, str | None]] = {}
+        """Pairs that could not be stored, each with the version it was to follow (``None``: whatever is there)."""
 
     async def refresh(
         self, tenant_id: str, credential_id: str, needed: Needed, known: Credential | None = None
@@ -131,9 +132,11 @@ class TokenRefresh:
         self, tenant_id: str, credential_id: str, needed: Needed, known: Credential | None, *, leased: bool
     ) -> StoredToken:
         stored = await self.reader.get_fresh(tenant_id, credential_id, known)
-        unsaved = self._unsaved.get(stored.key)
-        if unsaved is not None:
-            return await self.store(stored.credential, unsaved)
+        unsaved, follows = self._unsaved.get(stored.key, (None, None))
+        if unsaved is not None and follows in (None, stored.version):
+            return await self.store(stored.credential, unsaved, follows=follows)
+        # What somebody stored meanwhile (a new consent, say) is newer than a pair that was held back.
+        self._unsaved.pop(stored.key, None)
         if not needed(stored):
             return await self._adopt(stored)
         if stored.credential.needs_reauth:
@@ -159,7 +162,7 @@ class TokenRefresh:
         except CastielError as error:
             await self._close_attempt(credential, error)
             raise
-        return await self.store(credential, stored.token.followed_by(token))
+        return await self.store(credential, stored.token.followed_by(token), follows=stored.version)
 
     async def _ask(
         self, stored: StoredToken, client: OAuthClient, connection: Connection | None
@@ -277,15 +280,22 @@ class TokenRefresh:
 
     # The new pair --------------------------------------------------------------------------------------
 
-    async def store(self, credential: Credential, token: TokenSecret) -> StoredToken:
-        """The pair goes to Key Vault as one version before anything uses it; the metadata follows."""
+    async def store(
+        self, credential: Credential, token: TokenSecret, *, follows: str | None = None
+    ) -> StoredToken:
+        """The pair goes to Key Vault as one version before anything uses it; the metadata follows.
+
+        ``follows``: the version that it was got with, after which alone it may be stored late.
+        """
         key = (credential.tenant_id, credential.id)
-        secret = await self.save(credential, token)
+        secret = await self.save(credential, token, follows=follows)
         self._unsaved.pop(key, None)
         stored = self.reader.remember(credential, secret)
         return await self._record(stored, renewed=True)
 
-    async def save(self, credential: Credential, token: TokenSecret) -> StoredSecret:
+    async def save(
+        self, credential: Credential, token: TokenSecret, *, follows: str | None = None
+    ) -> StoredSecret:
         """Offer the pair to the vault for a while: the provider may already have withdrawn the one before."""
         started, attempt = self._clock.monotonic(), 0
         while True:
@@ -296,15 +306,17 @@ class TokenRefresh:
             except CastielError as error:
                 waited = self._clock.monotonic() - started
                 if not isinstance(error, VaultUnavailable) or waited > SAVE_SECONDS:
-                    self._hold_back(credential, token, error)
+                    self._hold_back(credential, token, follows, error)
                     raise
                 pause = min(15.0, max(error.retry_after or 0.0, 0.1 + backoff(attempt, self._clock.random)))
                 attempt += 1
                 await self._clock.sleep(pause)
 
-    def _hold_back(self, credential: Credential, token: TokenSecret, error: CastielError) -> None:
+    def _hold_back(
+        self, credential: Credential, token: TokenSecret, follows: str | None, error: CastielError
+    ) -> None:
         """Nothing may use a pair that is not stored; this process keeps it and stores it at its next chance."""
-        self._unsaved[(credential.tenant_id, credential.id)] = token
+        self._unsaved[(credential.tenant_id, credential.id)] = (token, follows)
         logger.error(
             "credential %s: its new token pair could not be stored (%s) and is held in memory only",
             credential.id,
