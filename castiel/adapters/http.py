@@ -25,6 +25,7 @@ from castiel.domain.connections import Connection
 from castiel.domain.quota import Quota
 from castiel.errors import (
     AuthenticationFailed,
+    ConfigurationError,
     MalformedResponse,
     OutcomeUnknown,
     ProviderError,
@@ -128,6 +129,7 @@ class HttpPool:
         Raises :class:`ProviderUnavailable`, :class:`MalformedResponse`, or
         :class:`~castiel.errors.ConfigurationError` for an address that is never called.
         """
+        self.policy.check(url)
         with tracing.provider_call(method, url) as span:
             reply = await self._send(
                 method, url, headers, params, content, form, safe=safe, auth=auth, certificate=certificate
@@ -150,14 +152,17 @@ class HttpPool:
     ) -> HttpReply:
         repeatable = method in SAFE_METHODS if safe is None else safe
         client = self._client_for(certificate)
-        request = client.build_request(
-            method,
-            url,
-            headers=dict(headers or {}),
-            params=params,
-            content=content,
-            data=dict(form) if form else None,
-        )
+        try:
+            request = client.build_request(
+                method,
+                url,
+                headers=dict(headers or {}),
+                params=params,
+                content=content,
+                data=dict(form) if form else None,
+            )
+        except httpx.InvalidURL:
+            raise ConfigurationError("baseUrl: not an address") from None
         for last_try in (not repeatable, True):
             try:
                 async with asyncio.timeout(self._total):

@@ -23,15 +23,27 @@ JWT_BEARER_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 MAX_LIFETIME_SECONDS = 10**9
 
 
-def ensure_own(url: str, http: HttpPool, hosts: Sequence[str], *, setting: str, provider: str) -> str:
+def ensure_own(
+    url: str,
+    http: HttpPool,
+    hosts: Sequence[str],
+    *,
+    setting: str,
+    provider: str,
+    paths: Sequence[str] = ("",),
+) -> str:
     """The URL, if the app's own secrets may go there, whatever a tenant's settings say.
 
-    ``hosts``: the provider's own; one that begins with a dot stands for all below it. An origin that the
-    operator trusts (the sandbox) is as good. Raises :class:`ConfigurationError`, which names the setting.
+    ``hosts``: the provider's own; one that begins with a dot stands for all below it. ``paths``: what may follow,
+    since on a provider's host a customer's own code may answer (Apex REST, Apps Script). An origin that the operator
+    trusts (the sandbox) is as good. Raises :class:`ConfigurationError`, which names the setting.
     """
-    host = urlsplit(url).hostname or ""
+    origin = origin_of(url)
+    if origin and origin in http.policy.trusted_origins:
+        return url
+    host = (urlsplit(url).hostname or "") if origin else ""
     own = any(host.endswith(known) if known.startswith(".") else host == known for known in hosts)
-    if own or origin_of(url) in http.policy.trusted_origins:
+    if own and any(url.lower() in (f"https://{host}{path}", f"{origin}{path}") for path in paths):
         return url
     raise ConfigurationError(f"{setting}: not an address of {provider}")
 

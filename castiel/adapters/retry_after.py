@@ -15,7 +15,7 @@ def retry_after_seconds(headers: Mapping[str, str], now: datetime | None = None)
     text = headers.get("retry-after", "").strip()
     if not text:
         return None
-    if text.replace(".", "", 1).isdigit():
+    if text.isascii() and text.replace(".", "", 1).isdigit():
         return min(float(text), MAX_RETRY_AFTER_SECONDS)
     when = http_date(text)
     since = http_date(headers.get("date")) or now or datetime.now(UTC)

@@ -12,9 +12,12 @@ from castiel.errors import ConfigurationError
 
 
 def origin_of(url: str) -> str:
-    """``scheme://host:port`` of a URL, in lower case."""
-    parts = urlsplit(url)
-    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
+    """``scheme://host:port`` of a URL, in lower case; empty for what can't be read as one."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
+    except ValueError:
+        return ""
     return f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}"
 
 
@@ -29,9 +32,12 @@ class UrlPolicy:
 
     def check(self, url: str) -> None:
         """Raises :class:`ConfigurationError` unless the URL is https to a public host, or trusted."""
-        parts = urlsplit(url)
-        if origin_of(url) in self.trusted_origins:
+        origin = origin_of(url)
+        if not origin:
+            raise ConfigurationError("baseUrl: not an address")
+        if origin in self.trusted_origins:
             return
+        parts = urlsplit(url)
         if parts.scheme != "https":
             raise ConfigurationError("baseUrl: only https addresses are called")
         if parts.username or parts.password:

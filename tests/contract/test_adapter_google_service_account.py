@@ -175,8 +175,17 @@ async def test_what_is_missing_is_named(account: ProviderSandbox, made: OAuthCli
     assert "no key at all" not in str(raised.value)
 
 
-async def test_its_assertion_goes_to_google_only(account: ProviderSandbox) -> None:
-    elsewhere = connection_for(PROVIDER, {"baseUrl": "https://evilgoogle.com"})
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://evilgoogle.com",
+        # On Google's own host, and anybody's script answers.
+        "https://script.google.com/macros/s/anybodys/exec?x=",
+        "https://script.google.com/macros/s/anybodys/exec",
+    ],
+)
+async def test_its_assertion_goes_to_google_only(account: ProviderSandbox, url: str) -> None:
+    elsewhere = connection_for(PROVIDER, {"baseUrl": url})
     with pytest.raises(ConfigurationError, match="baseUrl"):
         await PROVIDER.oauth.refresh(account.http, elsewhere, client(), UNISSUED)
 

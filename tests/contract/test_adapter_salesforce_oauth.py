@@ -150,7 +150,17 @@ async def test_a_token_endpoint_that_fails_is_asked_again_later(
 
 
 @pytest.mark.parametrize(
-    "url", ["https://login.example.com", "https://salesforce.com.example", "http://127.0.0.1:1"]
+    "url",
+    [
+        "https://login.example.com",
+        "https://salesforce.com.example",
+        "http://127.0.0.1:1",
+        # Addresses on Salesforce's hosts behind which a customer's own code answers.
+        "https://acme.my.salesforce.com/services/apexrest/taken",
+        "https://acme.secure.force.com/taken?x=",
+        "https://acme.my.salesforce.com#",
+        "https://login.salesforce.com:99999",
+    ],
 )
 async def test_the_apps_secret_is_sent_to_salesforce_only(org: ProviderSandbox, url: str) -> None:
     with pytest.raises(ConfigurationError):

@@ -48,6 +48,10 @@ async def ask(url: str, *addresses: str) -> list[str]:
         "https://[::ffff:10.0.0.1]/",
         "https://user:word@api.example.com/",
         "ftp://api.example.com/",
+        "https://api.example.com:port/",
+        "https://api.example.com:99999/",
+        "https://[::1",
+        "https://a b.example.com/",
     ],
 )
 async def test_an_address_that_is_never_called(url: str) -> None:

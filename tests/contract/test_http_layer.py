@@ -131,8 +131,17 @@ async def test_a_token_goes_to_no_other_host() -> None:
         assert server.calls == ["/elsewhere", "/ok"]
 
 
+@pytest.mark.parametrize("link", ["https://example.com:port/", "https://example.com:99999/", "https://[::1"])
+async def test_a_link_that_is_no_address_is_the_providers_fault(link: str) -> None:
+    async with talk() as (server, _, api, _, _):
+        with pytest.raises(ProviderRejected):
+            await api.call("GET", link)
+        assert server.calls == []
+
+
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("17", 17.0), ("Fri, 31 Dec 2100 00:00:00 GMT", 86_400.0), ("soon", None)]
+    ("text", "seconds"),
+    [("17", 17.0), ("Fri, 31 Dec 2100 00:00:00 GMT", 86_400.0), ("soon", None), ("\xb2", None)],
 )
 async def test_retry_after(text: str, seconds: float | None) -> None:
     async with talk() as (_, _, api, gate, _):

@@ -146,7 +146,7 @@ def _scopes(connection: Connection | None) -> str:
 async def _ask(
     http: HttpPool, url: str, form: Mapping[str, str], rules: Sequence[ErrorRule] = _RULES
 ) -> HttpReply:
-    own = ensure_own(url, http, _HOSTS, setting="baseUrl", provider="Google")
+    own = ensure_own(url, http, _HOSTS, setting="baseUrl", provider="Google", paths=("/token", "/revoke"))
     reply = await http.send("POST", own, form=form, safe=False)
     if reply.status != 200:
         raise classify(rules, "google", reply.status, _detail(reply), retry_after_seconds(reply.headers))
