@@ -5,7 +5,6 @@ https://learn.microsoft.com/azure/service-bus-messaging/service-bus-dead-letter-
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from azure.servicebus import ServiceBusMessage, ServiceBusReceivedMessage, Servi
 from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
 from azure.servicebus.exceptions import MessagingEntityNotFoundError
 
+from castiel.domain.strict_json import read_json
 from castiel.errors import ConfigurationError, QueueUnavailable
 
 PAGE = 100
@@ -138,7 +138,7 @@ class DeadLetters:
             description=message.dead_letter_error_description,
             delivery_count=message.delivery_count or 0,
             enqueued_at=_utc(message.enqueued_time_utc),
-            body=_body(message),
+            body=readable(b"".join(message.body)),
             properties=_properties(message),
         )
 
@@ -179,12 +179,12 @@ def _text(value: Any) -> Any:
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
-def _body(message: ServiceBusReceivedMessage) -> Any:
-    raw = b"".join(message.body)
+def readable(body: bytes) -> Any:
+    """JSON where it reads as such, and can be written again; else text. Nothing raises: it is why it lies here."""
     try:
-        return json.loads(raw)
+        return read_json(body)
     except ValueError:
-        return raw.decode(errors="replace")
+        return body.decode(errors="replace")
 
 
 def _utc(moment: datetime | None) -> datetime | None:

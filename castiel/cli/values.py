@@ -10,6 +10,8 @@ from typing import Any
 
 from castiel.cli.exits import UsageProblem
 
+LONGEST = timedelta(days=36_500)
+"""A hundred years: further from now there are no moments."""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -18,7 +20,10 @@ def duration(text: str) -> timedelta:
     found = re.fullmatch(r"(\d{1,6})([smhd])", text.strip())
     if found is None:
         raise UsageProblem(f"{text!r} is no duration: write 90s, 15m, 24h or 7d")
-    return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+    length = timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+    if length > LONGEST:
+        raise UsageProblem(f"{text!r} is too long: at most {LONGEST.days}d")
+    return length
 
 
 def pairs(texts: Sequence[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import typer
 
+from castiel.azure import dead_letters
 from castiel.cli.advice import advice_for
 from castiel.cli.cells import cell, heading, milliseconds, short
 from castiel.cli.exits import UsageProblem, exit_code
@@ -81,9 +83,21 @@ def test_values_are_read_or_refused() -> None:
     assert moment("2027-01-31T12:00:00+02:00") == datetime(2027, 1, 31, 10, tzinfo=UTC)
     assert pairs(["a=1", "b=text=more", 'c=["x"]']) == {"a": 1, "b": "text=more", "c": ["x"]}
     assert json_or_text("null") is None
-    for wrong in (lambda: duration("soon"), lambda: moment("soon"), lambda: pairs(["a"])):
+    for wrong in (
+        lambda: duration("soon"),
+        lambda: duration("999999d"),
+        lambda: moment("soon"),
+        lambda: pairs(["a"]),
+    ):
         with pytest.raises(UsageProblem):
             wrong()
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'"\\ud800"', b'{"a": NaN}', b"\xff"])
+def test_a_dead_letter_is_shown_whatever_it_holds(body: bytes) -> None:
+    shown = dead_letters.readable(body)
+    assert json.loads(json.dumps(shown, ensure_ascii=False).encode()) == shown
+    assert shown == body.decode(errors="replace")
 
 
 def test_cells_show_values_and_nothing_that_a_terminal_obeys() -> None:

@@ -16,6 +16,7 @@ from castiel.domain.credentials import CredentialType, SecretKind, TokenSecret, 
 from castiel.domain.rotation import RotationState
 from castiel.errors import (
     AlreadyExists,
+    AuthenticationFailed,
     ConfigurationError,
     Conflict,
     InvalidInput,
@@ -26,6 +27,7 @@ from castiel.errors import (
     VaultUnavailable,
 )
 from castiel.services.credentials import CredentialAuthorizer
+from castiel.services.credentials.authorizer import RENEWED_SECONDS
 from castiel.services.credentials.management import NewCredential, secret_name_of
 from tests.support.credentials import CREDENTIAL, TENANT, World
 from tests.support.fakes.authorization_server import Semantics
@@ -68,6 +70,23 @@ async def test_a_worker_that_was_refused_takes_the_token_that_is_newer_than_its_
 
     assert replaced == AccessToken(newer.token.access_token)
     assert world.server.calls == 1
+
+
+async def test_a_provider_that_refuses_every_token_is_not_asked_for_new_ones_again_and_again(
+    world: World,
+) -> None:
+    connection = await world.connections.get(TENANT, f"conn-{CREDENTIAL}")
+    authorizers = [CredentialAuthorizer(world.process(), connection) for _ in range(2)]
+    refused = await authorizers[0].replace(await authorizers[0].current())
+    for authorizer in authorizers:
+        with pytest.raises(AuthenticationFailed) as raised:
+            await authorizer.replace(refused)
+        assert raised.value.retry_after is not None
+        assert 0 < raised.value.retry_after <= RENEWED_SECONDS
+    assert world.server.calls == 1
+    world.clock.advance(RENEWED_SECONDS)
+    assert await authorizers[0].replace(refused) != refused
+    assert world.server.calls == 2
 
 
 async def test_a_caller_that_is_cancelled_does_not_lose_the_pair(world: World) -> None:

@@ -9,10 +9,14 @@ from pydantic import SecretStr
 from castiel.adapters.http import AccessToken
 from castiel.domain.connections import Connection
 from castiel.domain.credentials import CredentialType, TokenSecret
+from castiel.errors import AuthenticationFailed
 from castiel.services.credentials.reader import StoredToken
 
 if TYPE_CHECKING:
     from castiel.services.credentials.service import SecureCredentialService
+
+RENEWED_SECONDS = 60.0
+"""A refused token that was got within this is not replaced."""
 
 
 class CredentialAuthorizer:
@@ -29,7 +33,17 @@ class CredentialAuthorizer:
         )
 
     async def replace(self, refused: AccessToken) -> AccessToken:
-        """Another token, after the provider refused this one: a newer one that is stored already, or a new one."""
+        """Another token, after the provider refused this one: a newer one that is stored already, or a new one.
+
+        Raises :class:`~castiel.errors.AuthenticationFailed` for a token that was new a moment ago: what is wrong
+        then is not the token, and each call would make another.
+        """
+        current = await self._credentials.reader.get(
+            self._connection.tenant_id, self._connection.credential_id
+        )
+        wait = self._credentials.still_new_for(current, RENEWED_SECONDS)
+        if wait > 0 and current.token.access_token == refused.value:
+            raise AuthenticationFailed("the provider refuses a token that is just new", retry_after=wait)
         return await self._access(
             await self._credentials.refresh_oauth_token(
                 self._connection.tenant_id,

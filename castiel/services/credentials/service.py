@@ -105,6 +105,13 @@ class SecureCredentialService:
             stored = await self._refresh(tenant_id, credential_id, lambda now: _is_refused(now, refused))
         return stored
 
+    def still_new_for(self, stored: StoredToken, seconds: float) -> float:
+        """How long it is until the token's refresh is ``seconds`` ago; 0 when it is, or when there was none."""
+        refreshed = stored.credential.last_refreshed_at
+        if refreshed is None:
+            return 0.0
+        return max(0.0, seconds - (self._clock.now() - refreshed).total_seconds())
+
     async def refresh_due(self, found: Credential) -> StoredToken:
         """Refresh a token that was found due, unless somebody has renewed it since.
 
