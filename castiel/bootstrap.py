@@ -68,6 +68,7 @@ from castiel.services.webhooks.intake import DeliveryIntake
 from castiel.services.webhooks.lifecycle import ConnectionLifecycle
 from castiel.services.webhooks.orders import OrderBook
 from castiel.services.webhooks.registrations import RegistrationCache
+from castiel.services.webhooks.renewal import WebhookRenewal
 from castiel.services.webhooks.seen import SeenDeliveries
 from castiel.services.webhooks.sweep import PendingDeliveries
 from castiel.services.webhooks.verification import SignatureVerification
@@ -185,6 +186,7 @@ def build(
         database.connections, database.credentials, credentials.refreshing, marks, providers, http, clock
     )
     integrations = Integrations(providers, http, credentials, limiter, clock)
+    renewal = WebhookRenewal(database.registrations, database.connections, vault, integrations, clock)
     rotation = SecretRotation(
         database.credentials,
         database.registrations,
@@ -194,6 +196,7 @@ def build(
         providers,
         integrations,
         clock,
+        renewal,
     )
     matchers = load_matchers()
     schemas = ConversionSchemaService(database.schemas, integrations, clock, matchers)
@@ -307,13 +310,15 @@ def build(
         tasks=tasks,
         webhooks=webhooks,
         provider_webhooks=ProviderWebhooks(
-            webhooks.manage, database.registrations, database.connections, integrations
+            webhooks.manage, database.registrations, database.connections, integrations, renewal
         ),
         pending_deliveries=pending,
         background_events=background_events,
         key_sets=key_sets,
         local_changes=LocalChanges(database.shards, deduplication, outbox, clock),
-        scheduler=SyncScheduler(tasks, inbound, outbound, outbox, clock, ttl=ttl, late_deliveries=pending),
+        scheduler=SyncScheduler(
+            tasks, inbound, outbound, outbox, clock, ttl=ttl, late_deliveries=pending, renewal=renewal
+        ),
         inbound_worker=SyncInboundWorker(
             tasks,
             database.connections,

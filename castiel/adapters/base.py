@@ -236,10 +236,22 @@ SetWebhookSecret = Callable[[Adapter, Registration, SecretStr], Awaitable[bool]]
 """Sets a registration's secret at the provider. False when this registration's can't be set that way."""
 
 
-CreateWebhook = Callable[[Adapter, Registration, str, SecretStr], Awaitable[dict[str, Any]]]
+@dataclass(frozen=True, slots=True)
+class MadeWebhook:
+    """A webhook at the provider. ``settings``: what the registration's settings have to name it by, for the other two.
+
+    ``left``: such settings of others, made by attempts that were cut off before they were stored, to be deleted.
+    """
+
+    settings: dict[str, Any]
+    ends_at: datetime | None = None
+    left: tuple[dict[str, Any], ...] = ()
+
+
+CreateWebhook = Callable[[Adapter, Registration, str, SecretStr], Awaitable[MadeWebhook]]
 """Creates a registration's webhook at the provider, sending to this address and signing with this secret.
 
-Returns what the registration's settings have to name it by, for the other two."""
+Where webhooks end by themselves, a registration that has one gets another: the first goes on until it is deleted."""
 
 DeleteWebhook = Callable[[Adapter, Registration], Awaitable[bool]]
 """Deletes a registration's webhook at the provider. False for one whose settings name none; gone already is done."""
@@ -263,3 +275,5 @@ class Provider:
     create_webhook: CreateWebhook | None = None
     delete_webhook: DeleteWebhook | None = None
     """Where the provider's API makes webhooks; both or neither."""
+    webhooks_end: bool = False
+    """What ``create_webhook`` makes ends by itself: the scheduler has another made before that."""

@@ -287,6 +287,11 @@ class CosmosRegistrations:
         async for registration in self._registrations.query(sql, {"tenant": tenant_id}):
             yield registration
 
+    async def to_renew(self, now: datetime) -> AsyncIterator[Registration]:
+        sql = "SELECT * FROM c WHERE c.renewAt <= @now ORDER BY c.renewAt"
+        async for registration in self._registrations.query(sql, {"now": _second(now)}):
+            yield registration
+
 
 class CosmosWebhookAudit:
     """:class:`~castiel.ports.stores.WebhookAuditStore`."""

@@ -86,7 +86,8 @@ async def create(
     at_provider: Annotated[
         bool,
         typer.Option(
-            "--at-provider", help="Make the webhook at the provider too, by its API (GitHub); needs --url."
+            "--at-provider",
+            help="Make the webhook at the provider too, by its API (GitHub, Google); needs --url.",
         ),
     ] = False,
     secret_from_stdin: Annotated[
@@ -153,7 +154,9 @@ async def rotate(run: Run, webhook_id: WebhookId, tenant: Tenant) -> None:
     rotation = await _rotation(run, registration) or {}
     there = run.services.providers.get(registration.integration_id).set_webhook_secret is not None
     how = (
-        "TokenRefresher sets it at the provider where the registration's settings name the webhook; else set it there."
+        "TokenRefresher has the provider use it."
+        if registration.renewal is not None
+        else "TokenRefresher sets it at the provider where the registration's settings name the webhook; else set it there."
         if there
         else f"Set it at the provider, then: webhooks confirm {webhook_id} --tenant {tenant}"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -121,6 +121,7 @@ def _advise(
         say(
             "Deliveries were turned away by the rate limit: raise the registration's limit or slow the sender."
         )
+    failed = _advise_renewal(say, registration, now) or failed
     if old_secret:
         say("Deliveries still use the secret before the newest: set the new one before the overlap ends.")
     if oldest_pending is not None and now - oldest_pending > HELD_FOR:
@@ -130,3 +131,26 @@ def _advise(
         if old:
             say("Nothing has arrived in 24 hours: check that the provider still has the webhook's address.")
     return failed
+
+
+def _advise_renewal(say: Callable[[str], None], registration: Registration, now: datetime) -> bool:
+    """Of a webhook that ends by itself. Returns whether it has ended, or was never made."""
+    renewal = registration.renewal
+    if renewal is None:
+        return False
+    why = f" ({renewal.failure})" if renewal.failure else ""
+    if renewal.made == 0:
+        say(f"The provider has no webhook yet{why}: check the connection and the scheduler.")
+        return True
+    if renewal.ends_at is not None and renewal.ends_at <= now:
+        say(
+            f"The provider's webhook ended at {renewal.ends_at:%Y-%m-%d %H:%M}Z and could not be made anew{why}:"
+            " check the connection and the scheduler; what changed meanwhile is found by the next sync."
+        )
+        return True
+    if renewal.renew_from is not None and now - renewal.renew_from > HELD_FOR:
+        say(
+            f"The provider's webhook ends at {renewal.ends_at:%Y-%m-%d %H:%M}Z and could not be made anew yet{why}:"
+            " check the connection and the scheduler."
+        )
+    return False

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import Field
 
 from castiel.domain.messages import Operation
-from castiel.domain.model import Document, Model, UtcDatetime
+from castiel.domain.model import Document, Model, UtcDatetime, UtcSecond
 
 AUDIT_TTL_SECONDS = 2_592_000
 
@@ -24,6 +24,31 @@ class WebhookAction(StrEnum):
     PROPAGATE = "propagate"
     PULL = "pull"
     NONE = "none"
+
+
+class PastWebhook(Model):
+    """A webhook at the provider that another took the place of: it is deleted there, or ends by itself."""
+
+    settings: dict[str, Any]
+    """What the provider's adapter names it by."""
+    ends_at: UtcDatetime | None = None
+
+
+class Renewal(Model):
+    """A webhook at the provider that ends by itself: what is needed to have the next one before that."""
+
+    address: str
+    """Where the provider sends to: the app's address and the registration's path."""
+    made: int = 0
+    """How many were made and stored so far."""
+    ends_at: UtcDatetime | None = None
+    """When the present one ends; ``None`` where it does not, or none was made yet."""
+    renew_from: UtcDatetime | None = None
+    secret_version: str | None = None
+    """The version of the secret that the present one was made with."""
+    past: list[PastWebhook] = Field(default_factory=list)
+    failure: str | None = None
+    """The code of the error that the last attempt ended with."""
 
 
 class Registration(Document):
@@ -50,6 +75,10 @@ class Registration(Document):
     max_body_bytes: int | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
     created_at: UtcDatetime | None = None
+    renewal: Renewal | None = None
+    """Where Castiel made the webhook at the provider, and it ends by itself."""
+    renew_at: UtcSecond | None = None
+    """When the renewal has to be looked at next: what the scheduler finds it by."""
 
     def wants(self, event_type: str) -> bool:
         """Whether an event of this type matches one of the registration's patterns (``contact.*``)."""

@@ -1,4 +1,4 @@
-"""SyncScheduler: what is due is claimed and queued; what is stuck is repaired; what a crash left is sent."""
+"""SyncScheduler: what is due is claimed and queued; what is stuck repaired; what a crash left sent; webhooks renewed."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from castiel.ports.clock import Clock
 from castiel.ports.messaging import Queue, QueueMessage
 from castiel.services.outbox import Outbox
 from castiel.services.sync_tasks import SyncTaskService
+from castiel.services.webhooks.renewal import WebhookRenewal
 from castiel.services.webhooks.sweep import PendingDeliveries
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class SchedulerRun:
     repaired: int = 0
     outbox_sent: int = 0
     deliveries_sent: int = 0
+    webhooks_made: int = 0
 
 
 class SyncScheduler:
@@ -50,6 +52,7 @@ class SyncScheduler:
         *,
         ttl: timedelta,
         late_deliveries: PendingDeliveries | None = None,
+        renewal: WebhookRenewal | None = None,
     ) -> None:
         self._tasks = tasks
         self._queues: Mapping[SyncMode, Queue] = {
@@ -61,6 +64,7 @@ class SyncScheduler:
         self._clock = clock
         self._ttl = ttl
         self._late_deliveries = late_deliveries
+        self._renewal = renewal
         self._slots = asyncio.Semaphore(CLAIMS_AT_ONCE)
 
     async def run(self) -> SchedulerRun:
@@ -69,7 +73,13 @@ class SyncScheduler:
         run = SchedulerRun()
         failures: list[CastielError] = []
         with telemetry.log_context(function="SyncScheduler"), tracing.span("SyncScheduler"):
-            for part in (self._repair, self._queue_due, self._sweep, self._sweep_deliveries):
+            for part in (
+                self._repair,
+                self._queue_due,
+                self._sweep,
+                self._sweep_deliveries,
+                self._renew_webhooks,
+            ):
                 try:
                     await part(run)
                 except CastielError as error:
@@ -117,6 +127,11 @@ class SyncScheduler:
         """Webhook deliveries that came while their queue was down."""
         if self._late_deliveries is not None:
             run.deliveries_sent = await self._late_deliveries.sweep()
+
+    async def _renew_webhooks(self, run: SchedulerRun) -> None:
+        """Webhooks at providers that would end by themselves."""
+        if self._renewal is not None:
+            run.webhooks_made = await self._renewal.run()
 
     async def _queue_due(self, run: SchedulerRun) -> None:
         """Claim what is due, some at a time, and send what is claimed in whole batches per queue."""

@@ -7,7 +7,9 @@ import hmac
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -221,11 +223,96 @@ def test_github_makes_the_webhook_itself_and_forgets_it_again(castiel: Door) -> 
     castiel.does(left)
 
 
+async def connect_google(services: Services) -> None:
+    """A connection to the sandboxed Google account with a live token."""
+    async with SandboxControl(services.settings.castiel_sandbox_url or "", "google") as control:
+        token = (await control.grant())["access_token"]
+        await services.credentials.manage.store(
+            NewCredential(
+                "cred-go", TENANT, "google", CredentialType.OAUTH2, TokenSecret(access_token=SecretStr(token))
+            )
+        )
+        await services.stores.connections.create(
+            Connection(
+                id="conn-go",
+                tenant_id=TENANT,
+                integration_id="google",
+                credential_id="cred-go",
+                settings={"baseUrl": control.url},
+            )
+        )
+
+
+def test_a_calendars_channel_is_made_renewed_by_the_scheduler_rotated_and_closed(castiel: Door) -> None:
+    castiel.does(connect_google)
+    there = ("--at-provider", "--url", "https://castiel.example.com")
+    made = create(castiel, *there, connection="conn-go")
+    assert "secret" not in made
+
+    def shown() -> dict[str, Any]:
+        return dict(castiel.json("webhooks", "show", made["id"], "-t", TENANT))
+
+    def status(number: int, state: str = "exists") -> int:
+        async def notify(control: SandboxControl) -> int:
+            channel = f"{made['id']}-{number}"
+            url = castiel.url + made["path"]
+            return int((await control.send_event(url, channel_id=channel, state=state))["status"])
+
+        return int(castiel.at("google", notify))
+
+    # The token is what only Google and the vault know.
+    assert [status(1, "sync"), status(1)] == [200, 200]
+    assert castiel.json("webhooks", "health", made["id"], "-t", TENANT)[0]["recommendations"] == []
+
+    async def near_its_end(services: Services) -> None:
+        registration = await services.stores.registrations.get(made["id"])
+        assert registration.renewal is not None
+        registration.renewal.renew_from = registration.renew_at = datetime.now(UTC) - timedelta(minutes=1)
+        await services.stores.registrations.replace(registration)
+        assert (await services.scheduler.run()).webhooks_made == 1
+        assert (await services.scheduler.run()).webhooks_made == 0
+
+    castiel.does(near_its_end)
+    found = shown()
+    assert (found["settings"]["channelNumber"], found["renewal"]["made"]) == (2, 2)
+    assert [each["settings"]["channelNumber"] for each in found["renewal"]["past"]] == [1]
+    assert [status(1), status(2)] == [200, 200]
+
+    assert (
+        "TokenRefresher has the provider use it"
+        in castiel("webhooks", "rotate", made["id"], "-t", TENANT).out
+    )
+
+    async def rotation(services: Services) -> None:
+        await services.secret_rotation.run()
+
+    castiel.does(rotation)
+    found = shown()
+    assert (found["rotation"]["confirmed"], found["settings"]["channelNumber"]) == (True, 3)
+    assert [status(2), status(3)] == [200, 200]
+    assert castiel.leaks() == []
+
+    gone = castiel.json("webhooks", "delete", made["id"], "-t", TENANT, "--yes")
+    assert gone["atProvider"] is True
+
+    async def left(services: Services) -> None:
+        adapter = services.integrations.adapter(await services.stores.connections.get(TENANT, "conn-go"))
+        url = f"{adapter.connection.settings['baseUrl']}/calendar/v3/channels/stop"
+        for number in (1, 2, 3):
+            body = {"id": f"{made['id']}-{number}", "resourceId": found["settings"]["resourceId"]}
+            reply = await adapter.api.call("POST", url, json_body=body, allow=(404,))
+            assert reply.status == 404
+
+    castiel.does(left)
+
+
 def test_what_a_provider_does_not_make_leaves_nothing_behind(castiel: Door) -> None:
     before = castiel.json("webhooks", "list", "-t", TENANT)
     url = ("--at-provider", "--url", castiel.url)
     by_hand = castiel("webhooks", "create", "-t", TENANT, "--connection", "conn-sf", *url)
     assert (by_hand.code, "by hand" in by_hand.err) == (2, True)
+    plain = castiel("webhooks", "create", "-t", TENANT, "--connection", "conn-go", *url)
+    assert (plain.code, "https://" in plain.err) == (2, True), plain
     for wrong, code in ((["--set", "repository=octo-org/nobody"], 1), (["--event", "cow.*"], 2)):
         refused = castiel("webhooks", "create", "-t", TENANT, "--connection", "conn-gh", *url, *wrong)
         assert refused.code == code, refused

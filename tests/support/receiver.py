@@ -34,6 +34,7 @@ from castiel.services.webhooks.intake import DeliveryIntake
 from castiel.services.webhooks.lifecycle import ConnectionLifecycle
 from castiel.services.webhooks.orders import OrderBook
 from castiel.services.webhooks.registrations import RegistrationCache
+from castiel.services.webhooks.renewal import WebhookRenewal
 from castiel.services.webhooks.seen import SeenDeliveries
 from castiel.services.webhooks.sweep import PendingDeliveries
 from castiel.services.webhooks.verification import SignatureVerification
@@ -159,6 +160,7 @@ class Door:
             self.providers,
             integrations,
             clock,
+            WebhookRenewal(self.registrations, self.connections, self.vault, integrations, clock),
         )
         self.key_sets = KeySets(self.http, clock)
         self.cache = RegistrationCache(self.registrations, clock)

@@ -19,6 +19,7 @@ from castiel.domain.webhooks import Registration, WebhookAudit
 from castiel.services.credentials.management import NewCredential
 from castiel.services.credentials.webhook_secrets import SecretRotation
 from castiel.services.integrations import Integrations
+from castiel.services.webhooks.renewal import WebhookRenewal
 from tests.support.credentials import TENANT, World
 from tests.support.fakes.authorization_server import provider_with
 from tests.support.fakes.crash import Crash
@@ -58,6 +59,7 @@ class Webhooks:
             world.providers,
             integrations,
             world.clock,
+            WebhookRenewal(self.registrations, world.connections, world.vault, integrations, world.clock),
         )
 
     async def plant(self) -> Credential:

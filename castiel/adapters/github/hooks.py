@@ -6,11 +6,10 @@ Source: https://docs.github.com/en/rest/repos/webhooks
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import Any
 
 from pydantic import SecretStr
 
-from castiel.adapters.base import Adapter
+from castiel.adapters.base import Adapter, MadeWebhook
 from castiel.adapters.github.hook_secret import hook_path
 from castiel.adapters.github.settings import repository_name, repository_names
 from castiel.domain.webhooks import Registration
@@ -22,7 +21,7 @@ EVENTS = ("issues", "pull_request", "repository")
 
 async def create_hook(
     adapter: Adapter, registration: Registration, address: str, secret: SecretStr
-) -> dict[str, Any]:
+) -> MadeWebhook:
     """Make the webhook, in the repository of ``settings.repository`` or the connection's only one.
 
     Raises :class:`ConfigurationError`, naming the field, and ProviderError. The account needs the permission to write
@@ -52,7 +51,7 @@ async def create_hook(
         raise ConfigurationError(
             "GitHub made the webhook, and did not name it: see the repository's settings"
         )
-    return {"repository": repository, "hookId": hook}
+    return MadeWebhook({"repository": repository, "hookId": hook})
 
 
 async def delete_hook(adapter: Adapter, registration: Registration) -> bool:

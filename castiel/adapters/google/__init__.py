@@ -4,6 +4,7 @@ from castiel.adapters.base import Capabilities, DeleteMeans, Provider
 from castiel.adapters.google import contacts, events
 from castiel.adapters.google.adapter import GoogleAdapter
 from castiel.adapters.google.addresses import ARGUMENTS
+from castiel.adapters.google.channels import close_channel, open_channel
 from castiel.adapters.google.contact_batches import WRITE_BATCH
 from castiel.adapters.google.oauth import GoogleOAuth
 from castiel.adapters.google.schemas import DEFAULT_SCHEMAS
@@ -29,4 +30,7 @@ PROVIDER = Provider(
     ),
     default_schemas=DEFAULT_SCHEMAS,
     rate_limit_per_minute=240,
+    create_webhook=open_channel,
+    delete_webhook=close_channel,
+    webhooks_end=True,
 )

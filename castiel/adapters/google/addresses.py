@@ -54,6 +54,16 @@ def events_url(connection: Connection, event_id: str | None = None) -> str:
     return url if event_id is None else f"{url}/{quote(event_id, safe='')}"
 
 
+def watch_url(connection: Connection) -> str:
+    """Where a channel that watches the calendar's events is opened."""
+    return f"{events_url(connection)}/watch"
+
+
+def stop_url(connection: Connection) -> str:
+    """Where channels are closed."""
+    return f"{_base(connection, _WWW)}/calendar/v3/channels/stop"
+
+
 def batch_url(connection: Connection) -> str:
     """The Calendar API's batch endpoint (``batchPath`` of its discovery document)."""
     return f"{_base(connection, _WWW)}/batch/calendar/v3"

@@ -49,9 +49,9 @@ _CLASSES: tuple[tuple[type[ProviderError], tuple[str, ...]], ...] = (
     (PreconditionRejected, ("FAILED_PRECONDITION", "failedPrecondition", "conditionNotMet")),
     (RecordNotFound, ("NOT_FOUND", "notFound", "deleted")),
     (PermissionDenied, ("PERMISSION_DENIED", "insufficientPermissions", "ACCESS_TOKEN_SCOPE_INSUFFICIENT",
-                        "SERVICE_DISABLED", "accessNotConfigured", "forbidden")),
+                        "SERVICE_DISABLED", "accessNotConfigured", "forbidden", "push.webhookUrlUnauthorized")),
     (ProviderUnavailable, ("UNAVAILABLE", "INTERNAL", "ABORTED", "DEADLINE_EXCEEDED", "backendError")),
-    (ProviderRejected, ("duplicate", "ALREADY_EXISTS")),
+    (ProviderRejected, ("duplicate", "ALREADY_EXISTS", "channelIdNotUnique")),
 )  # fmt: skip
 
 RULES: tuple[ErrorRule, ...] = (
@@ -60,7 +60,7 @@ RULES: tuple[ErrorRule, ...] = (
 )
 """Google's lines of the error table."""
 
-_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,79}")
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,79}")
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_.\[\]]{0,99}")
 _RETRY_AFTER = re.compile(r"Retry after (\d{4}-\d\d-\d\dT[\d:.]+Z)")
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from pydantic import SecretStr
 
@@ -38,6 +39,13 @@ SETTLE_SECONDS = 60.0
 """Longer than a receiver keeps a registration and its secrets in memory."""
 
 
+class TakesNewestSecret(Protocol):
+    """What makes webhooks that end by themselves at the provider."""
+
+    async def take_newest_secret(self, registration: Registration) -> bool:
+        """Have another webhook, which sends with the newest secret. Returns whether it does."""
+
+
 class SecretRotation:
     """Looks at every credential whose rotation or expiry is due."""
 
@@ -51,6 +59,7 @@ class SecretRotation:
         providers: ProviderRegistry,
         integrations: Integrations,
         clock: Clock,
+        renewal: TakesNewestSecret,
     ) -> None:
         self._credentials = credentials
         self._registrations = registrations
@@ -60,6 +69,7 @@ class SecretRotation:
         self._providers = providers
         self._integrations = integrations
         self._clock = clock
+        self._renewal = renewal
 
     async def run(self) -> None:
         """Begin, continue and end rotations, and warn. What fails for one credential is logged; the rest goes on."""
@@ -150,12 +160,14 @@ class SecretRotation:
         return await update(self._credentials, credential, _confirm)
 
     async def _set_there(self, credential: Credential, registration: Registration) -> bool:
-        set_secret = self._providers.get(registration.integration_id).set_webhook_secret
-        if set_secret is None:
-            return False
-        connection = await self._connections.get(registration.tenant_id, registration.connection_id)
-        secret = SecretStr((await self._vault.get(credential.secret_name)).value)
         try:
+            if registration.renewal is not None:
+                return await self._renewal.take_newest_secret(registration)
+            set_secret = self._providers.get(registration.integration_id).set_webhook_secret
+            if set_secret is None:
+                return False
+            connection = await self._connections.get(registration.tenant_id, registration.connection_id)
+            secret = SecretStr((await self._vault.get(credential.secret_name)).value)
             return await set_secret(self._integrations.adapter(connection), registration, secret)
         except ConnectionPaused:
             return False

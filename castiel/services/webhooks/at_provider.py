@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from urllib.parse import urlsplit
 
-from castiel.adapters.base import CreateWebhook
+from castiel.adapters.base import CreateWebhook, MadeWebhook
 from castiel.domain.webhooks import Registration
 from castiel.errors import CastielError, ConnectionPaused, InvalidInput, NotFound
 from castiel.ports.stores import ConnectionStore, RegistrationStore
@@ -17,6 +17,7 @@ from castiel.services.webhooks.management import (
     WebhookRegistrations,
     path_of,
 )
+from castiel.services.webhooks.renewal import WebhookRenewal
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +31,13 @@ class ProviderWebhooks:
         registrations: RegistrationStore,
         connections: ConnectionStore,
         integrations: Integrations,
+        renewal: WebhookRenewal,
     ) -> None:
         self._manage = manage
         self._registrations = registrations
         self._connections = connections
         self._integrations = integrations
+        self._renewal = renewal
 
     async def create(self, new: NewRegistration, base_url: str) -> IssuedRegistration:
         """A registration, and its webhook at the provider, which sends to the app at ``base_url``.
@@ -51,20 +54,26 @@ class ProviderWebhooks:
             if issued.secret is None:
                 raise InvalidInput("scheme: the provider signs with a secret, and this scheme has none")
             address = base_url.rstrip("/") + path_of(registration)
-            named = await make(self._integrations.adapter(connection), registration, address, issued.secret)
+            if self._integrations.provider(connection.integration_id).webhooks_end:
+                registration = await self._renewal.begin(registration, address)
+            else:
+                adapter = self._integrations.adapter(connection)
+                made = await make(adapter, registration, address, issued.secret)
+                registration = await self._name(registration, made)
         except CastielError:
             await self._manage.delete(new.tenant_id, registration.id)
             raise
-
-        def change(current: Registration) -> None:
-            current.settings = {**current.settings, **named}
-
-        registration = await update_registration(self._registrations, registration.id, change)
         logger.info(
             "webhook made at the provider",
             extra={"registrationId": registration.id, "tenantId": registration.tenant_id},
         )
         return IssuedRegistration(registration, issued.path)
+
+    async def _name(self, registration: Registration, made: MadeWebhook) -> Registration:
+        def change(current: Registration) -> None:
+            current.settings = {**current.settings, **made.settings}
+
+        return await update_registration(self._registrations, registration.id, change)
 
     async def delete(self, tenant_id: str, registration_id: str) -> bool:
         """Delete the webhook at the provider, if the registration names one, and then the registration.
@@ -88,6 +97,8 @@ class ProviderWebhooks:
                 f"connection {registration.connection_id} can't be used: delete the webhook here alone, and at"
                 " the provider by hand"
             ) from None
+        for past in registration.renewal.past if registration.renewal else ():
+            await remove(adapter, registration.model_copy(update={"settings": past.settings}))
         return await remove(adapter, registration)
 
     def _maker(self, integration_id: str) -> CreateWebhook:

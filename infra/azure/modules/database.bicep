@@ -93,7 +93,7 @@ var containers = [
   {
     name: 'webhooks'
     partitionKey: ['/id']
-    indexed: ['/tenantId/?']
+    indexed: ['/tenantId/?', '/renewAt/?']
     composite: []
     ttl: 0
   }

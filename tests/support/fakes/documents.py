@@ -172,6 +172,11 @@ class MemoryRegistrations(MemoryDocuments[Registration]):
             if registration.tenant_id == tenant_id:
                 yield registration
 
+    async def to_renew(self, now: datetime) -> AsyncIterator[Registration]:
+        due = [r for r in self.all() if r.renew_at is not None and r.renew_at <= now]
+        for registration in sorted(due, key=lambda r: r.renew_at or now):
+            yield registration
+
 
 class MemoryWebhookAudit(MemoryDocuments[WebhookAudit]):
     """:class:`~castiel.ports.stores.WebhookAuditStore`."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from infra.local.sandbox.google.errors import ApiError
 from infra.local.sandbox.google.names import ACCOUNT, NAME
+from infra.local.sandbox.provider import ControlError
 from infra.local.sandbox.store import Store
 
 JsonObject = dict[str, Any]
@@ -29,7 +30,7 @@ class Channels:
         if not address.startswith("https://"):
             text = f"WebHook callback must be HTTPS: {address}"
             raise ApiError(400, text, reason="webhookUrlNotHttps")
-        if self._store.document(NAME, "channel", channel_id) is not None:
+        if self._open(channel_id) is not None:
             raise ApiError(400, f"Channel id {channel_id} not unique", reason="channelIdNotUnique")
         now = self._store.clock.now_ms()
         expiration = min(int(wanted.get("expiration") or now + _WEEK_MS), now + 30 * 86_400_000)
@@ -46,17 +47,22 @@ class Channels:
         return channel
 
     def stop(self, channel_id: str, resource_id: str) -> None:
-        """Close a channel."""
-        channel = self._store.document(NAME, "channel", channel_id)
+        """Close a channel. One that has ended is as unknown as one that never was."""
+        channel = self._open(channel_id)
         if channel is None or channel["resourceId"] != resource_id:
             text = f"Channel '{channel_id}' not found for project"
             raise ApiError(404, text, reason="notFound")
         self._store.remove_document(NAME, "channel", channel_id)
 
     def headers(self, options: JsonObject) -> dict[str, str]:
-        """A notification: all it says is in its headers. The first of a channel has the state ``sync``."""
+        """A notification: all it says is in its headers. The first of a channel has the state ``sync``.
+
+        Of a channel that was never opened, too, for who has only the token. Raises ControlError for one that has ended.
+        """
         channel_id = str(options.get("channelId") or "castiel-channel-1")
-        channel = self._store.document(NAME, "channel", channel_id) or {}
+        channel = self._open(channel_id) or {}
+        if not channel and self._store.document(NAME, "channel", channel_id) is not None:
+            raise ControlError(f"channel {channel_id} has ended: it sends nothing", 409)
         number = options.get("messageNumber") or self._store.next_number(f"{NAME}:message:{channel_id}")
         expires = int(channel.get("expiration") or self._store.clock.now_ms() + _WEEK_MS)
         headers = {
@@ -70,3 +76,8 @@ class Channels:
         }
         token = options.get("secret") or channel.get("token")
         return headers | ({"X-Goog-Channel-Token": str(token)} if token else {})
+
+    def _open(self, channel_id: str) -> JsonObject | None:
+        channel = self._store.document(NAME, "channel", channel_id)
+        ended = channel is not None and int(channel["expiration"]) <= self._store.clock.now_ms()
+        return None if ended else channel
