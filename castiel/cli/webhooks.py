@@ -152,17 +152,18 @@ async def rotate(run: Run, webhook_id: WebhookId, tenant: Tenant) -> None:
     secret = await manage(run).rotate(tenant, webhook_id)
     registration = await manage(run).get(tenant, webhook_id)
     rotation = await _rotation(run, registration) or {}
+    both = f"Rotated {webhook_id}; both secrets are accepted."
+    if registration.renewal is not None:
+        # Nobody has to set it, so nobody has to see it.
+        run.output.done(f"{both} TokenRefresher has the provider use it.", id=webhook_id, rotation=rotation)
+        return
     there = run.services.providers.get(registration.integration_id).set_webhook_secret is not None
     how = (
-        "TokenRefresher has the provider use it."
-        if registration.renewal is not None
-        else "TokenRefresher sets it at the provider where the registration's settings name the webhook; else set it there."
+        "TokenRefresher sets it at the provider where the registration's settings name the webhook; else set it there."
         if there
         else f"Set it at the provider, then: webhooks confirm {webhook_id} --tenant {tenant}"
     )
-    run.output.reveal(
-        f"Rotated {webhook_id}; both secrets are accepted. {how}", secret, id=webhook_id, rotation=rotation
-    )
+    run.output.reveal(f"{both} {how}", secret, id=webhook_id, rotation=rotation)
 
 
 @command(app, "confirm")
