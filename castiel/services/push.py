@@ -152,18 +152,33 @@ class PushService:
         """In rounds, a record of each shard in each: where the connection has the same thing twice, both are told."""
         while messages:
             before = dict(work.outcomes)
-            plans = await self._plans(work, messages)
-            plans = await self._complete_updates(work, plans)
-            plans = await self._complete_deletions(work, plans, messages, held)
-            plans = await self._without_early_creates(work, plans)
-            more = {plan.shard.id for plan in plans if _records_left(work, plan.shard)}
-            for operation in (Operation.CREATE, Operation.UPDATE, Operation.DELETE):
-                await self._carry_out(work, [plan for plan in plans if plan.operation is operation], held)
+            more: set[str] = set()
+            try:
+                await self._push_round(work, messages, held, more)
+            except CastielError as error:
+                # A round that was not finished: what an earlier one came to must not stand for it.
+                for message in messages:
+                    known = work.outcomes.get(message.entity_id)
+                    if known is before.get(message.entity_id) or message.entity_id in more:
+                        _fail(work, message, error)
+                return
             # What the first record came to stands for all, unless another one fails.
             for shard_id, outcome in before.items():
                 if outcome.error is not None or work.outcomes[shard_id].error is None:
                     work.outcomes[shard_id] = outcome
             messages = [message for message in messages if message.entity_id in more]
+
+    async def _push_round(
+        self, work: _Push, messages: Sequence[OutboundMessage], held: Mapping[str, Lease], more: set[str]
+    ) -> None:
+        """One record of each shard. ``more`` gets the shards that have another."""
+        plans = await self._plans(work, messages)
+        plans = await self._complete_updates(work, plans)
+        plans = await self._complete_deletions(work, plans, messages, held)
+        plans = await self._without_early_creates(work, plans)
+        more |= {plan.shard.id for plan in plans if _records_left(work, plan.shard)}
+        for operation in (Operation.CREATE, Operation.UPDATE, Operation.DELETE):
+            await self._carry_out(work, [plan for plan in plans if plan.operation is operation], held)
 
     async def _plans(self, work: _Push, messages: Sequence[OutboundMessage]) -> list[PushPlan]:
         found = await self._shards.get_many(work.connection.tenant_id, [m.entity_id for m in messages])
@@ -293,6 +308,14 @@ class PushService:
 
     async def _end_creates(self, work: _Push, plans: Sequence[PushPlan]) -> None:
         await self._marks.delete_many([_create_key(work, plan) for plan in plans])
+
+
+def _fail(work: _Push, message: OutboundMessage, error: CastielError) -> None:
+    """Let an error stand for a message, unless it has one already."""
+    known = work.outcomes.get(message.entity_id)
+    if known is None or known.error is None:
+        external_id = known.external_id if known else message.external_id
+        work.outcomes[message.entity_id] = Pushed(message.operation, external_id, error)
 
 
 def _lease_name(tenant_id: str, shard_id: str) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from castiel.adapters.base import PushOutcome
+from collections.abc import Sequence
+
+from castiel.adapters.base import ExternalRecord, PushOutcome
 from castiel.domain.conversion import ConversionSchema
 from castiel.domain.pushing import plan_create
+from castiel.errors import RateLimited
 from castiel.services.push_record import PushRecorder
 from tests.support.engine import ADA, GRACE, TENANT, World, person_schema
 from tests.support.fakes.coordination import MemoryMarks
@@ -71,6 +74,25 @@ async def test_a_push_that_finds_one_deleted_does_not_make_it_again() -> None:
     await ring.world.local.update(TENANT, shard.id, {"title": "Countess"}, correlation_id="by-hand")
     await ring.settle()
     assert titles(ring) == {"crm": ["Countess"], "mail": ["Countess"]}
+
+
+async def test_a_look_at_the_second_that_fails_is_tried_again() -> None:
+    """The first record's success must not stand for both."""
+    ring = await ada_twice()
+    crm, look = ring.providers["crm"], ring.providers["crm"].get
+    limit: list[Exception] = [RateLimited(retry_after=5)]
+
+    async def limited(entity: str, external_ids: Sequence[str]) -> dict[str, ExternalRecord]:
+        if limit and list(external_ids) == ["c2"]:
+            raise limit.pop()
+        return await look(entity, external_ids)
+
+    crm.get = limited  # type: ignore[method-assign]
+    [shard] = ring.world.live()
+    await ring.world.local.update(TENANT, shard.id, {"title": "Countess"}, correlation_id="by-hand")
+    await ring.settle()
+    assert limit == []
+    assert titles(ring) == {"crm": ["Countess", "Countess"], "mail": ["Countess"]}
 
 
 async def test_what_was_pushed_is_remembered_by_the_shard_that_its_own_became_part_of() -> None:
