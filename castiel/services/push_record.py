@@ -52,8 +52,8 @@ class PushRecorder:
             if not todo:
                 break
             for shard, plan, outcome in todo:
-                self._refer(shard, connection, entity, plan, outcome)
-                self._correct(shard, connection, plan)
+                if self._refer(shard, connection, entity, plan, outcome):
+                    self._correct(shard, connection, plan)
             again: list[tuple[Shard, PushPlan, PushOutcome]] = []
             saved = await self._shards.save([shard for shard, _, _ in todo])
             for one, result in zip(todo, saved, strict=True):
@@ -105,7 +105,8 @@ class PushRecorder:
 
     def _refer(
         self, shard: Shard, connection: Connection, entity: EntitySync, plan: PushPlan, outcome: PushOutcome
-    ) -> None:
+    ) -> bool:
+        """Put what was pushed into the reference. ``False``: a pull has seen the record as it was later, and said more."""
         external_id = outcome.external_id or plan.external_id or ""
         known = {reference.key: reference for reference in shard.references}
         before = plan.replaces or (plan.reference.key if plan.reference else "")
@@ -119,6 +120,10 @@ class PushRecorder:
                 external_id=external_id,
             )
         )
+        if _seen_since(reference, plan, outcome):
+            reference.pushed_at = self._clock.now()
+            shard.put_reference(reference)
+            return False
         shard.drop_reference(reference.key)
         reference.external_id = external_id
         reference.base = {**reference.base, **plan.values}
@@ -128,3 +133,16 @@ class PushRecorder:
         reference.modified_at = outcome.modified_at or reference.modified_at
         reference.pushed_at = self._clock.now()
         shard.put_reference(reference)
+        return True
+
+
+def _seen_since(reference: ExternalReference, plan: PushPlan, outcome: PushOutcome) -> bool:
+    """Whether the record was pulled after the push was planned, in a state that is later than the push."""
+    planned_at = plan.reference.pulled_at if plan.reference else None
+    return (
+        plan.operation is not Operation.DELETE
+        and reference.pulled_at != planned_at
+        and reference.modified_at is not None
+        and outcome.modified_at is not None
+        and reference.modified_at > outcome.modified_at
+    )

@@ -80,3 +80,21 @@ async def test_a_page_that_was_asked_for_before_the_push_does_not_take_it_back()
     later = person("1", world.clock.now(), **ADA, title="Analyst")
     await world.engine.pull(replace(await world.context("crm"), read_at=world.clock.now()), [later])
     assert (await world.shard("crm", "1")).fields["title"] == "Analyst"
+
+
+async def test_a_pull_that_has_seen_more_than_the_push_keeps_its_base() -> None:
+    """Pushed, changed again by somebody over there, and pulled, all before the push could be remembered."""
+    world, _, plan, recorder = await pushing("Countess")
+    await world.clock.sleep(60)
+    pushed = world.clock.now()
+    await world.clock.sleep(60)
+    changed = world.clock.now()
+    await world.pull("crm", person("1", changed, **ADA, title="Analyst"))
+    world.queue.sent.clear()
+
+    connection = await world.connections.get(TENANT, "crm")
+    outcome = PushOutcome(plan.shard.id, "1", modified_at=pushed, version="old")
+    assert await recorder.remember(connection, connection.entities[0], [(plan, outcome)]) == {}
+    [reference] = (await world.shard("crm", "1")).references
+    assert (reference.base["title"], reference.modified_at, reference.version) == ("Analyst", changed, None)
+    assert world.told() == []
