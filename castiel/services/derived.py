@@ -79,6 +79,8 @@ class DerivedShards:
         sources: Sequence[tuple[Draft, DerivedRecord]],
     ) -> Shard | None:
         """The shard as it must be, or ``None`` when it is so already."""
+        if stored is not None and stored.deleted and not any(draft.changed for draft, _ in sources):
+            return None  # a record that comes back unchanged brings nothing back
         now, record = self._clock.now(), sources[0][1]
         shard = stored or Shard(
             id=shard_id,

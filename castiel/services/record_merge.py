@@ -63,22 +63,23 @@ class RecordMerge:
 
     def change(
         self, context: PullContext, draft: Draft, record: ExternalRecord, fields: Mapping[str, Any]
-    ) -> None:
-        """A record that the shard refers to already."""
+    ) -> bool:
+        """A record that the shard refers to already. ``False``: it is passed over, and says nothing of anything."""
         draft.records.append(record)
         shard = draft.shard
         reference = context.reference(shard, record.external_id)
         if reference is None:
             self._claim(context, draft, record, fields)
-            return
+            return not shard.deleted
         if is_stale(reference, record) or _was_overtaken(context, reference):
-            return
+            return False
         outcome = self._merged(context.policy, shard, reference, record, fields)
         if shard.deleted or reference.deleted:
             fed = fed_fields(context.schema)
-            if outlives(shard, reference, outcome.base, fed, record.modified_at):
-                self._apply(context, draft, reference, record, outcome)
-            return
+            if not outlives(shard, reference, outcome.base, fed, record.modified_at):
+                return False
+            self._apply(context, draft, reference, record, outcome)
+            return True
         unchanged = (
             not outcome.changed_locally
             and not outcome.conflicts
@@ -88,6 +89,7 @@ class RecordMerge:
         )
         if not unchanged:
             self._apply(context, draft, reference, record, outcome)
+        return True
 
     def adopt(
         self, context: PullContext, draft: Draft, record: ExternalRecord, fields: Mapping[str, Any]

@@ -195,8 +195,9 @@ class BidirectionalSyncEngine:
         """Everything that was looked up, once. What has to be done again is ``todo`` afterwards."""
         if batch.newcomers:
             await self._place(batch)
-        changed = [draft for draft in batch.drafts.values() if draft.changed]
-        batch.written += await self._derived.save(batch.context, changed)
+        # What is derived may say something new where the shard itself does not.
+        telling = [draft for draft in batch.drafts.values() if draft.changed or draft.derived]
+        batch.written += await self._derived.save(batch.context, telling)
         batch.todo = await self._save(batch) + batch.waiting
 
     async def _before_the_next(self, batch: _Batch) -> None:
@@ -245,8 +246,8 @@ class BidirectionalSyncEngine:
         if shard is None:
             return False
         draft = batch.draft(shard)
-        self._records.change(context, draft, record, converted.fields)
-        draft.derived[context.key(record.external_id)] = converted.derived
+        if self._records.change(context, draft, record, converted.fields):
+            draft.derived[context.key(record.external_id)] = converted.derived
         return True
 
     def _converted(self, batch: _Batch, record: ExternalRecord) -> Converted | None:
@@ -292,7 +293,8 @@ class BidirectionalSyncEngine:
                 batch.drafts[draft.shard.id] = draft
             elif context.reference(draft.shard, record.external_id) is not None:
                 # Somebody made it one of this shard's since it was looked up.
-                self._records.change(context, draft, record, newcomer.fields)
+                if not self._records.change(context, draft, record, newcomer.fields):
+                    continue
             else:
                 self._records.adopt(context, draft, record, newcomer.fields)
             draft.derived[context.key(record.external_id)] = batch.converted[record.external_id].derived

@@ -9,7 +9,7 @@ import pytest
 
 from castiel.domain.shards import DERIVED, PRIMARY, Shard, ShardKind
 from castiel.errors import StoreUnavailable
-from tests.support.engine import ADA, COMPANY, GRACE, World, gone, person, person_schema
+from tests.support.engine import ADA, COMPANY, GRACE, TENANT, World, gone, person, person_schema
 
 
 async def world_with_companies(**more: Any) -> World:
@@ -143,3 +143,61 @@ async def test_two_workers_that_derive_the_same_company_make_one() -> None:
     assert other_done
     [company] = world.live("account")
     assert len(links(company, PRIMARY)) == 3
+
+
+SITE = {
+    "shardType": "account",
+    "key": "company",
+    "keyTransforms": ["trim", "lower"],
+    "mappings": [
+        {"kind": "direct", "field": "name", "source": "company"},
+        {"kind": "direct", "field": "website", "source": "companySite"},
+    ],
+}
+"""A company with a field that is none of the person's."""
+
+
+async def test_what_only_the_company_is_told_arrives_though_the_person_stays_as_it_is() -> None:
+    world = World()
+    await world.connect("crm", person_schema("crm", derived=[SITE]))
+    await world.pull("crm", person("1", **ADA, company="Engines", companySite="https://old.example"))
+    ada = await world.shard("crm", "1")
+    await world.pull(
+        "crm",
+        person("1", **ADA, company="Engines", companySite="https://new.example"),
+        execution="exec-2",
+    )
+    [company] = world.live("account")
+    assert company.fields["website"] == "https://new.example"
+    assert (await world.shard("crm", "1")).etag == ada.etag
+
+
+async def test_a_record_that_is_passed_over_says_nothing_of_its_company_either() -> None:
+    world = World()
+    await world.connect("crm", person_schema("crm", derived=[SITE]))
+    early = world.clock.now()
+    await world.clock.sleep(60)
+    late = world.clock.now()
+    site = {"company": "Engines", "companySite": "https://new.example"}
+    await world.pull("crm", person("1", late, **ADA, **site))
+    stale = person("1", early, **ADA, **{**site, "companySite": "https://old.example"})
+    await world.pull("crm", stale, execution="exec-2")
+    [company] = world.live("account")
+    assert company.fields["website"] == "https://new.example"
+
+    await world.local.delete(TENANT, (await world.shard("crm", "1")).id, correlation_id="by-hand")
+    await world.local.delete(TENANT, company.id, correlation_id="by-hand")
+    await world.pull("crm", stale, person("1", late, **ADA, **site), execution="exec-3")
+    assert not world.live("account")
+
+
+async def test_an_echo_does_not_bring_a_company_back_that_was_deleted_here() -> None:
+    world = World()
+    await world.connect("crm", person_schema("crm", derived=[SITE]))
+    site = {"company": "Engines", "companySite": "https://old.example"}
+    await world.pull("crm", person("1", **ADA, **site))
+    [company] = world.live("account")
+    await world.local.delete(TENANT, company.id, correlation_id="by-hand")
+    unchanged = person("1", **ADA, **{**site, "companySite": "https://new.example"})
+    await world.pull("crm", unchanged, execution="exec-2")
+    assert not world.live("account")
