@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime
@@ -90,12 +91,12 @@ class CosmosResults:
             await self._outbound.put(result)
 
     async def put_many(self, results: Sequence[SyncResult | PushResult]) -> None:
-        by_partition: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+        by_partition: dict[tuple[str, ...], list[tuple[int, dict[str, Any]]]] = defaultdict(list)
         for result in results:
-            by_partition[tuple(result.partition())].append(result.to_json())
-        for partition, bodies in by_partition.items():
-            for start in range(0, len(bodies), MAX_BATCH_OPERATIONS):
-                operations = [("upsert", (body,)) for body in bodies[start : start + MAX_BATCH_OPERATIONS]]
+            by_partition[tuple(result.partition())].append((_result_bytes(result), result.to_json()))
+        for partition, sized in by_partition.items():
+            for bodies in _batches(sized):
+                operations = [("upsert", (body,)) for body in bodies]
                 await guarded(self._inbound.container.execute_item_batch(operations, list(partition)))
 
     async def of_tenant(self, tenant_id: str, since: datetime) -> AsyncIterator[SyncResult | PushResult]:
@@ -337,6 +338,11 @@ class CosmosWebhookAudit:
         parameters = {"since": _second(since), "until": _second(until) if until else "9999"}
         async for audit in self._audit.query(sql, parameters, partition=[registration_id]):
             yield audit
+
+
+def _result_bytes(result: SyncResult | PushResult) -> int:
+    """About how large the result is: what is large in it is the message that was given up."""
+    return 1_500 + (len(json.dumps(result.given_up_message)) if result.given_up_message else 0)
 
 
 def _stored_bytes(audit: WebhookAudit) -> int:

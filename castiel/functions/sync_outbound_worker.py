@@ -51,7 +51,7 @@ class _Batch:
 
     alone: bool
     """Whether one message is all of it: then what is unexpected is the host's to abandon."""
-    results: list[PushResult] = field(default_factory=list)
+    results: list[tuple[ReceivedMessage, PushResult]] = field(default_factory=list)
     copies: list[QueueMessage] = field(default_factory=list)
 
 
@@ -95,8 +95,16 @@ class SyncOutboundWorker:
                 for item in work:
                     group.create_task(_within(slots, item))
             # Results before copies: a crash in between repeats a result that has the same id.
-            await self._results.put_many(batch.results)
+            await self._store_results(batch)
             await self._queue.send(batch.copies)
+
+    async def _store_results(self, batch: _Batch) -> None:
+        """Messages whose results can't be stored now are put back: done again, they find that it is done."""
+        try:
+            await self._results.put_many([result for _, result in batch.results])
+        except CastielError as error:
+            if not all([self._try_again(received, error, batch) for received, _ in batch.results]):
+                raise
 
     def _sort(
         self, received: Sequence[ReceivedMessage], batch: _Batch
@@ -159,7 +167,7 @@ class SyncOutboundWorker:
                     continue
                 logger.error("webhook not applied: %s", error, extra=_dimensions(change, error))
                 outcome = Pushed(change.message.operation, change.message.external_id, error)
-                batch.results.append(self._result(change, outcome, 0.0))
+                batch.results.append((change.received, self._result(change, outcome, 0.0)))
 
     async def _run_task(self, message: SyncMessage, received: ReceivedMessage, batch: _Batch) -> None:
         with (
@@ -181,8 +189,26 @@ class SyncOutboundWorker:
                     )
                 )
             except CastielError as error:
-                if not self._try_again(received, error, batch):
-                    await self._push_tasks.give_up(message, received, error)
+                await self._end_task(message, received, error, batch)
+            except Exception as error:
+                if batch.alone:
+                    raise
+                logger.exception("push task failed unexpectedly")
+                unexpected = Unexpected(f"unexpected: {type(error).__name__}")
+                await self._end_task(message, received, unexpected, batch)
+
+    async def _end_task(
+        self, message: SyncMessage, received: ReceivedMessage, error: CastielError, batch: _Batch
+    ) -> None:
+        """Again later, or given up. Raises nothing: it would end the pushes that are under way beside it."""
+        if self._try_again(received, error, batch):
+            return
+        try:
+            await self._push_tasks.give_up(message, received, error)
+        except CastielError as unsaved:
+            if not self._try_again(received, unsaved, batch):
+                # The scheduler frees a task that nobody works on.
+                logger.error("push task could not be ended: %s", unsaved)
 
     def _settle(self, change: _Change, outcome: Pushed, duration: float, batch: _Batch) -> None:
         error = outcome.error
@@ -190,7 +216,7 @@ class SyncOutboundWorker:
             error.retry_after = self._first_pull_wait(change.message)
         if error is not None and self._try_again(change.received, error, batch):
             return
-        batch.results.append(self._result(change, outcome, duration))
+        batch.results.append((change.received, self._result(change, outcome, duration)))
         telemetry.record("outbound_worker_duration_ms", duration, integration=change.message.integration_id)
         name = "outbound_worker_failure" if error else "outbound_worker_success"
         telemetry.count(name, integration=change.message.integration_id)

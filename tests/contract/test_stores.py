@@ -13,10 +13,11 @@ from azure.cosmos import PartitionKey
 from azure.cosmos.aio import DatabaseProxy
 
 from castiel.azure.cosmos_shards import CosmosShards
-from castiel.azure.cosmos_stores import CosmosConflicts, CosmosFailedRecords, CosmosTasks
+from castiel.azure.cosmos_stores import CosmosConflicts, CosmosFailedRecords, CosmosResults, CosmosTasks
 from castiel.domain.failures import FailedRecord
 from castiel.domain.messages import Operation
 from castiel.domain.parked import ParkedConflict
+from castiel.domain.results import PushResult
 from castiel.domain.shards import DERIVED, ExternalReference, OutboxEntry, Shard, ShardLink
 from castiel.domain.tasks import Priority, SyncMode, SyncTask, TaskStatus
 from castiel.errors import AlreadyExists, Conflict, NotFound
@@ -408,3 +409,27 @@ async def test_failed_records_are_kept_whole_until_deleted(stores: Stores) -> No
     await stores.failed.put_many([failed("4")])
     with pytest.raises(Conflict):
         await stores.failed.delete(found["4"])
+
+
+@pytest.mark.stack
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
+async def test_results_with_large_messages_fit_their_batches(cosmos_database: DatabaseProxy) -> None:
+    key = PartitionKey(path=["/tenantId", "/executedOn"], kind="MultiHash")
+    results = CosmosResults(await cosmos_database.create_container("sync-results", key))
+    given_up = {"messageId": "m", "body": {"changes": {"text": "é" * 100_000}}, "attempt": 5}
+    await results.put_many(
+        [
+            PushResult(
+                id=f"outbound-{number}",
+                integration_id="crm",
+                tenant_id="acme",
+                entity_id=f"contact-{number}",
+                operation=Operation.UPDATE,
+                success=False,
+                executed_at=NOON,
+                given_up_message=given_up,
+            )
+            for number in range(30)
+        ]
+    )
+    assert len([result async for result in results.of_tenant("acme", NOON)]) == 30

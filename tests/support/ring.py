@@ -6,7 +6,7 @@ import copy
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from castiel.adapters.base import ExternalRecord, PushOutcome, PushRecord
@@ -16,6 +16,7 @@ from castiel.domain.results import PushResult, SyncResult
 from castiel.functions.sync_outbound_worker import SyncOutboundWorker
 from castiel.ports.clock import Clock
 from castiel.ports.messaging import QueueMessage, ReceivedMessage
+from castiel.ports.stores import ResultStore
 from castiel.services.conversion import ConversionSchemaService
 from castiel.services.first_pull import FirstPulls
 from castiel.services.integrations import Integrations
@@ -24,6 +25,7 @@ from castiel.services.push_record import PushRecorder
 from castiel.services.push_task import PushTaskService
 from castiel.services.refetch import RefetchService
 from castiel.services.retries import Retries
+from castiel.services.sync_tasks import SyncTaskService
 from tests.support.engine import TENANT, World
 from tests.support.fakes.coordination import MemoryLeases, MemoryMarks
 
@@ -109,10 +111,18 @@ class _Reach:
 
 
 class _Results:
+    """``refuse``: raised, one by one, for what is to be stored."""
+
     def __init__(self) -> None:
         self.stored: list[SyncResult | PushResult] = []
+        self.refuse: list[Exception] = []
+
+    async def put(self, result: SyncResult | PushResult) -> None:
+        await self.put_many([result])
 
     async def put_many(self, results: Sequence[SyncResult | PushResult]) -> None:
+        if results and self.refuse:
+            raise self.refuse.pop(0)
         self.stored.extend(results)
 
 
@@ -140,12 +150,25 @@ class Ring:
             world.outbox,
             lease_seconds=60,
         )
-        self._results = _Results()
+        self.store = _Results()
+        results = cast("ResultStore", self.store)
+        self.push_tasks = PushTaskService(
+            SyncTaskService(world.tasks, leases, world.clock, message_ttl=timedelta(hours=1)),
+            world.connections,
+            world.shards,
+            world.outbox,
+            results,
+            schemas,
+            leases,
+            world.clock,
+            lease_seconds=60,
+            time_budget_seconds=240,
+        )
         self.worker = SyncOutboundWorker(
             push,
-            cast("PushTaskService", None),
+            self.push_tasks,
             RefetchService(world.connections, reach, world.engine),
-            self._results,  # type: ignore[arg-type]
+            results,
             world.queue,
             Retries(world.clock, max_retries=3, base_seconds=1),
             world.clock,
@@ -155,7 +178,7 @@ class Ring:
 
     @property
     def results(self) -> list[PushResult]:
-        return [result for result in self._results.stored if isinstance(result, PushResult)]
+        return [result for result in self.store.stored if isinstance(result, PushResult)]
 
     async def step(self) -> bool:
         """Hand one message to the worker. Returns ``False`` when there is none."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import pytest
 import pytest_asyncio
 
 from castiel.domain.connections import ConnectionStatus
-from castiel.domain.messages import Operation, OutboundMessage
+from castiel.domain.messages import Operation, OutboundMessage, SyncMessage
 from castiel.domain.results import PushResult
 from castiel.domain.shards import Shard
-from castiel.errors import ProviderRateLimited, RateLimited, ReauthRequired
+from castiel.domain.tasks import SyncMode, SyncTask, TaskStatus
+from castiel.errors import ProviderRateLimited, RateLimited, ReauthRequired, StoreUnavailable
 from castiel.ports.messaging import ReceivedMessage
 from castiel.services.outbox import SWEEP_AFTER
 from tests.support.engine import TENANT
@@ -211,6 +213,73 @@ async def test_a_bug_that_one_message_meets_leaves_the_others_alone(ring: Ring) 
     assert result.given_up_message is not None
     with pytest.raises(ExceptionGroup):
         await ring.worker.handle([tired])
+
+
+async def push_task(ring: Ring, connection: str) -> ReceivedMessage:
+    """The message of a queued push task."""
+    task = SyncTask(
+        id=f"push-{connection}",
+        integration_id="crm",
+        tenant_id=TENANT,
+        connection_id=connection,
+        sync_mode=SyncMode.PUSH,
+    )
+    task.queue(f"exec-{connection}", ring.world.clock.now())
+    await ring.world.tasks.create(task)
+    message = SyncMessage(
+        integration_id="crm",
+        tenant_id=TENANT,
+        connection_id=connection,
+        sync_mode=SyncMode.PUSH,
+        correlation_id=f"exec-{connection}",
+        enqueued_at=ring.world.clock.now(),
+        task_id=task.id,
+    )
+    return ReceivedMessage(message.to_json_text().encode(), f"task:exec-{connection}")
+
+
+async def test_a_push_task_that_cannot_even_be_given_up_leaves_the_others_alone(ring: Ring) -> None:
+    shard = await person(ring, "Ada")
+    task = await push_task(ring, "gone")
+    ring.store.refuse.append(StoreUnavailable())
+    await ring.worker.handle([task, *ring.take()])
+    assert [result.entity_id for result in ring.results] == [shard.id]
+    [copy] = ring.world.queue.sent
+    assert (copy.message_id, copy.properties["reason"]) == ("task:exec-gone#1", "StoreUnavailable")
+    await ring.worker.handle(ring.take())
+    assert (await ring.world.tasks.get(TENANT, "push-gone")).status is TaskStatus.FAILED
+
+
+async def test_a_bug_that_a_push_task_meets_leaves_the_others_alone(ring: Ring) -> None:
+    task = await push_task(ring, "crm")
+    shard = await person(ring, "Ada")
+    changes = ring.take()
+
+    async def broken(_: Sequence[Shard]) -> None:
+        ring.world.shards.before_save = None
+        raise ZeroDivisionError
+
+    await ring.world.local.update(TENANT, shard.id, {"title": "Clerk"}, correlation_id="change")
+    ring.take()
+    ring.world.shards.before_save = broken
+    await ring.worker.handle([task, *changes])
+    assert len(ring.providers["crm"].live()) == 1
+    [copy] = [each for each in ring.world.queue.sent if each.message_id.startswith("task:")]
+    assert (copy.message_id, copy.properties["reason"]) == ("task:exec-crm#1", "Unexpected")
+
+
+async def test_results_that_cannot_be_stored_put_their_messages_back(ring: Ring) -> None:
+    for name in ("Ada", "Grace"):
+        await person(ring, name)
+    messages = ring.take()
+    ring.store.refuse.append(StoreUnavailable())
+    await ring.worker.handle(messages)
+    assert ring.results == []
+    copies = ring.take()
+    assert {copy.message_id for copy in copies} == {f"{message.message_id}#1" for message in messages}
+    await ring.worker.handle(copies)
+    assert [result.success for result in ring.results] == [True, True]
+    assert [name for name, _ in ring.providers["crm"].calls] == ["create"]
 
 
 async def set_status(ring: Ring, status: ConnectionStatus) -> None:
