@@ -103,7 +103,8 @@ class SyncOutboundWorker:
         try:
             await self._results.put_many([result for _, result in batch.results])
         except CastielError as error:
-            if not all([self._try_again(received, error, batch) for received, _ in batch.results]):
+            put_back = [self._try_again(received, error, batch) for received, _ in batch.results]
+            if not all(put_back):
                 raise
 
     def _sort(
