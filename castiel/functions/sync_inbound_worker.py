@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
@@ -131,7 +132,7 @@ class SyncInboundWorker:
 
     async def _work(self, received: ReceivedMessage, message: SyncMessage, lease: Lease) -> None:
         if message.task_id is None and message.external_ids:
-            await self._pull_records(message)
+            await self._pull_targeted(received, message)
             return
         if message.task_id is None:
             execution = await self._entity_pulls.execution(message)
@@ -186,7 +187,17 @@ class SyncInboundWorker:
                 checkpoint = await self._pull_pages(run, adapter, context, EntityCheckpoint())
         if not checkpoint.ended or checkpoint.full_pass is None:
             return Progress()
-        return await self._deletions.end(context, checkpoint.full_pass, lambda: _ensure_lease(run.lease))
+        done, complete = await self._deletions.end(
+            context, checkpoint.full_pass, lambda: self._time_left(run)
+        )
+        if not complete:
+            run.task = await self._tasks.checkpoint(run.task, entity.entity, checkpoint, done)
+            raise TimeBudgetSpent
+        return done
+
+    def _time_left(self, run: _Run) -> bool:
+        _ensure_lease(run.lease)
+        return self._clock.monotonic() < run.deadline
 
     async def _pull_pages(
         self, run: _Run, adapter: Adapter, context: PullContext, checkpoint: EntityCheckpoint
@@ -198,7 +209,7 @@ class SyncInboundWorker:
             async for page, read_at in pages:
                 _ensure_lease(run.lease)
                 if begins and page.full_pass:
-                    full_pass = await self._deletions.begin(context)
+                    full_pass = await self._deletions.begin(context, read_at)
                 begins = False
                 stored = (run.task.progress or Progress()).pages
                 done = await self._engine.pull(replace(context, page=stored, read_at=read_at), page.records)
@@ -228,9 +239,26 @@ class SyncInboundWorker:
             if isinstance(pages, AsyncGenerator):
                 await pages.aclose()
 
-    async def _pull_records(self, message: SyncMessage) -> None:
-        """A targeted pull: these records, as they are now."""
-        connection = await self._connections.get(message.tenant_id, message.connection_id)
+    async def _pull_targeted(self, received: ReceivedMessage, message: SyncMessage) -> None:
+        """A targeted pull. No task tells of it, so that one which is given up leaves a result with its message."""
+        try:
+            connection = await self._connections.get(message.tenant_id, message.connection_id)
+        except NotFound:
+            logger.info("message dropped: the connection is gone")
+            return
+        try:
+            await self._pull_records(message, connection)
+        except CastielError as error:
+            if isinstance(error, RateLimited) or isinstance(
+                self._retries.decide(error, received.attempt), RetryIn
+            ):
+                raise
+            logger.error("targeted pull failed: %s", error, extra={"error": error.code})
+            telemetry.count("inbound_worker_failure", integration=message.integration_id)
+            await self._results.put(self._given_up(received, message, error))
+
+    async def _pull_records(self, message: SyncMessage, connection: Connection) -> None:
+        """These records, as they are now."""
         entity = connection.entity(message.entity or "")
         if entity is None or not entity.pulls:
             logger.info("message dropped: the connection doesn't pull this entity")
@@ -334,6 +362,24 @@ class SyncInboundWorker:
             retryable=error.retryable if error else None,
             attempt=received.attempt if error else None,
             given_up_message=message_json(received) if error else None,
+        )
+
+    def _given_up(self, received: ReceivedMessage, message: SyncMessage, error: CastielError) -> SyncResult:
+        """One per message: its id and date follow from the message, so writing it again replaces it."""
+        root = received.message_id.partition("#")[0]
+        return SyncResult(
+            id=f"result-{hashlib.sha256(root.encode()).hexdigest()[:32]}",
+            integration_id=message.integration_id,
+            tenant_id=message.tenant_id,
+            connection_id=message.connection_id,
+            correlation_id=message.correlation_id,
+            status=SyncStatus.FAILED,
+            executed_at=message.enqueued_at,
+            error_code=error.code,
+            error_message=str(error),
+            retryable=error.retryable,
+            attempt=received.attempt,
+            given_up_message=message_json(received),
         )
 
     async def _put_back(self, received: ReceivedMessage, delay: float, attempt: int, reason: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from castiel.adapters.base import ExternalRecord
 from castiel.domain.deletions import DeletionDecision, decide_deletions
@@ -55,14 +55,14 @@ class DeletionGuard:
         self._clock = clock
         self._percent = percent
 
-    async def begin(self, context: PullContext) -> FullPass:
-        """A full pass begins."""
+    async def begin(self, context: PullContext, started_at: datetime) -> FullPass:
+        """A full pass begins. ``started_at``: before its first page was asked for."""
         name = (
             f"{context.execution_id}:{context.connection.id}:{context.entity.entity}:{self._clock.new_id()}"
         )
         stored = await self._shards.count(context.connection.tenant_id, context.entity.shard_type)
         await self._seen.begin(name, expected=2 * stored, seconds=KEPT_SECONDS)
-        return FullPass(id=name, started_at=self._clock.now())
+        return FullPass(id=name, started_at=started_at)
 
     async def saw(self, full_pass: FullPass, records: Sequence[ExternalRecord]) -> FullPass | None:
         """Remember a page. ``None``: what was seen before is forgotten, so the pass may delete nothing."""
@@ -73,9 +73,13 @@ class DeletionGuard:
         return full_pass.model_copy(update={"seen": full_pass.seen + len(ids)})
 
     async def end(
-        self, context: PullContext, full_pass: FullPass, still_ours: Callable[[], None]
-    ) -> Progress:
-        """The pass is complete: delete what it didn't see, or ask. ``still_ours`` raises when it is no longer our work."""
+        self, context: PullContext, full_pass: FullPass, time_left: Callable[[], bool]
+    ) -> tuple[Progress, bool]:
+        """The pass is complete: delete what it didn't see, or ask. Returns what that came to, and whether it is done.
+
+        ``time_left`` raises when it is no longer our work. Without time left some is deleted all the same, so that
+        called again it comes to an end.
+        """
         known = unseen = 0
         try:
             async for some_known, ids in self._walk(context, full_pass):
@@ -88,12 +92,14 @@ class DeletionGuard:
                 await self._ask(context, full_pass, known, unseen)
             else:
                 if decision is DeletionDecision.DELETE:
-                    done = await self._delete(context, full_pass, still_ours)
+                    done, complete = await self._delete(context, full_pass, time_left)
+                    if not complete:
+                        return done, False
                 await self._seen.forget(full_pass.id)
                 await self._conflicts.delete(context.connection.tenant_id, _note_id(context))
         except _ForgottenError:
-            return _told(context, Progress(), "forgotten", known, unseen)
-        return _told(context, done, decision.value, known, unseen)
+            return _told(context, Progress(), "forgotten", known, unseen), True
+        return _told(context, done, decision.value, known, unseen), True
 
     async def confirm(self, tenant_id: str, note_id: str, *, correlation_id: str) -> Progress:
         """A person agrees: delete what that pass didn't see and nothing has been heard of since.
@@ -110,7 +116,7 @@ class DeletionGuard:
             raise ConfigurationError(f"connection {connection.id}: it no longer carries {note.entity}")
         context = await self._engine.context(connection, entity, correlation_id)
         try:
-            done = await self._delete(context, note.full_pass, lambda: None)
+            done, _ = await self._delete(context, note.full_pass, lambda: True)
         except _ForgottenError:
             raise NotFound(
                 "what the full pass saw is no longer known: let a new one run, and confirm that"
@@ -127,16 +133,17 @@ class DeletionGuard:
         await self._conflicts.delete(tenant_id, note_id)
 
     async def _delete(
-        self, context: PullContext, full_pass: FullPass, still_ours: Callable[[], None]
-    ) -> Progress:
+        self, context: PullContext, full_pass: FullPass, time_left: Callable[[], bool]
+    ) -> tuple[Progress, bool]:
         done = Progress()
         async for _, ids in self._walk(context, full_pass):
-            still_ours()
+            if not time_left() and done.records_deleted:
+                return done, False
             gone = [
                 ExternalRecord(context.entity.entity, external_id, {}, deleted=True) for external_id in ids
             ]
             done.add(await self._engine.pull(context, gone))
-        return done
+        return done, True
 
     async def _walk(self, context: PullContext, full_pass: FullPass) -> AsyncIterator[tuple[int, list[str]]]:
         """Per some references of the entity: how many are live, and which of their records the pass didn't see."""

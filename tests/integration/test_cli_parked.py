@@ -277,7 +277,7 @@ def test_more_deletions_than_a_pass_may_do_by_itself_wait_for_a_word(castiel: Cl
             shard.created_at = shard.updated_at = datetime.now(UTC) - timedelta(hours=1)
             await services.stores.shards.save([shard])
         second = await services.engine.context(connection, connection.entities[0], "exec-2")
-        begun = await services.deletions.begin(second)
+        begun = await services.deletions.begin(second, datetime.now(UTC))
         await services.engine.pull(second, people[:1])
         seen = await services.deletions.saw(begun, people[:1])
         assert seen is not None

@@ -12,6 +12,7 @@ from castiel.domain.deletions import DeletionDecision, decide_deletions
 from castiel.domain.parked import ParkedKind
 from castiel.domain.tasks import FullPass, Progress
 from castiel.errors import LeaseLost, NotFound
+from castiel.services.drafts import PullContext
 from tests.support.engine import TENANT, World, person
 
 DAY = timedelta(days=1).total_seconds()
@@ -32,14 +33,20 @@ async def world_with(people: int) -> World:
 
 async def full_pass(world: World, *seen: int, pages: int = 2) -> tuple[Progress, FullPass]:
     context = await world.context("crm", "exec-2")
-    begun: FullPass | None = await world.guard.begin(context)
+    begun: FullPass | None = await world.guard.begin(context, world.clock.now())
     for page in range(pages):
         records = [person(str(n), **someone(n)) for n in seen[page::pages]]
         await world.engine.pull(context, records)
         assert begun is not None
         begun = await world.guard.saw(begun, records)
     assert begun is not None
-    return await world.guard.end(context, begun, lambda: None), begun
+    return await ended(world, context, begun), begun
+
+
+async def ended(world: World, context: PullContext, begun: FullPass) -> Progress:
+    done, complete = await world.guard.end(context, begun, lambda: True)
+    assert complete
+    return done
 
 
 async def test_what_was_not_seen_is_deleted() -> None:
@@ -120,11 +127,11 @@ async def test_a_later_pass_that_sees_them_withdraws_the_question() -> None:
 async def test_what_was_made_while_the_pass_ran_stays() -> None:
     world = await world_with(10)
     context = await world.context("crm", "exec-2")
-    begun = await world.guard.begin(context)
+    begun = await world.guard.begin(context, world.clock.now())
     saw = await world.guard.saw(begun, [person(str(n), **someone(n)) for n in range(10)])
     assert saw is not None
     await world.pull("crm", person("new", **someone(99)), execution="webhook")
-    done = await world.guard.end(context, saw, lambda: None)
+    done = await ended(world, context, saw)
     assert done.deletions["Person"]["unseen"] == 0
     assert len(world.live()) == 11
 
@@ -132,10 +139,10 @@ async def test_what_was_made_while_the_pass_ran_stays() -> None:
 async def test_a_forgotten_pass_deletes_nothing() -> None:
     world = await world_with(10)
     context = await world.context("crm", "exec-2")
-    begun = await world.guard.begin(context)
+    begun = await world.guard.begin(context, world.clock.now())
     await world.seen.forget(begun.id)
     assert await world.guard.saw(begun, [person("1")]) is None
-    done = await world.guard.end(context, begun, lambda: None)
+    done = await ended(world, context, begun)
     assert done.deletions["Person"]["outcome"] == "forgotten"
     assert len(world.live()) == 10
 
@@ -143,17 +150,19 @@ async def test_a_forgotten_pass_deletes_nothing() -> None:
 async def test_a_lost_lease_stops_the_deleting() -> None:
     world = await world_with(10)
     context = await world.context("crm", "exec-2")
-    saw = await world.guard.saw(await world.guard.begin(context), [person(str(n)) for n in range(9)])
+    saw = await world.guard.saw(
+        await world.guard.begin(context, world.clock.now()), [person(str(n)) for n in range(9)]
+    )
     assert saw is not None
 
-    def lost() -> None:
+    def lost() -> bool:
         raise LeaseLost
 
     with pytest.raises(LeaseLost):
         await world.guard.end(context, saw, lost)
     assert len(world.live()) == 10
     # Whoever goes on with the execution ends it.
-    assert (await world.guard.end(context, saw, lambda: None)).records_deleted == 1
+    assert (await ended(world, context, saw)).records_deleted == 1
 
 
 @given(known=st.integers(0, 10_000), data=st.data(), percent=st.floats(0, 100))
