@@ -84,10 +84,10 @@ class RedisLeases:
 
     @asynccontextmanager
     async def hold_many(self, names: Collection[str], *, seconds: float) -> AsyncIterator[dict[str, Lease]]:
-        owner = uuid.uuid4().hex
+        owner, asked_at = uuid.uuid4().hex, asyncio.get_running_loop().time()
         fences = await self._each(self._acquire, names, [owner, int(seconds * 1000)], both_keys=True)
         held = {name: Lease(name, int(fence)) for name, fence in fences.items() if fence}
-        renewal = asyncio.create_task(self._keep(held, owner, seconds))
+        renewal = asyncio.create_task(self._keep(held, owner, seconds, asked_at))
         try:
             yield held
         finally:
@@ -112,20 +112,24 @@ class RedisLeases:
             answers = await guarded(pipe.execute())
         return dict(zip(names, answers, strict=True))
 
-    async def _keep(self, held: Mapping[str, Lease], owner: str, seconds: float) -> None:
-        """Renew at a third of the life; a lease whose renewals fail until that is over is lost."""
+    async def _keep(self, held: Mapping[str, Lease], owner: str, seconds: float, asked_at: float) -> None:
+        """Renew at a third of the life; a lease whose renewals fail until it is almost over is lost.
+
+        A renewal waits no longer than that for its answer: by then somebody else may have the lease.
+        """
         loop = asyncio.get_running_loop()
-        safe_until = loop.time() + seconds
-        while True:
-            await asyncio.sleep(seconds / 3)
+        safe_until = asked_at + seconds * 5 / 6
+        pause = seconds / 3
+        while live := [name for name, lease in held.items() if not lease.lost]:
+            await asyncio.sleep(max(0.0, min(pause, safe_until - loop.time())))
             asked_at = loop.time()
-            live = [name for name, lease in held.items() if not lease.lost]
             try:
-                kept = await self._each(self._renew, live, [owner, int(seconds * 1000)])
-                safe_until = asked_at + seconds
+                async with asyncio.timeout_at(max(safe_until, asked_at + seconds / 12)):
+                    kept = await self._each(self._renew, live, [owner, int(seconds * 1000)])
+                safe_until, pause = asked_at + seconds * 5 / 6, seconds / 3
                 gone = [name for name, answer in kept.items() if not answer]
-            except CacheUnavailable:
-                gone = live if loop.time() >= safe_until - seconds / 6 else []
+            except (CacheUnavailable, TimeoutError):
+                gone, pause = (live if loop.time() >= safe_until else []), seconds / 12
             for name in gone:
                 held[name].lost = True
                 logger.warning("lease lost", extra={"lease": name})
