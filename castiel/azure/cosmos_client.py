@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
@@ -22,10 +23,13 @@ from azure.core import MatchConditions
 from azure.core.exceptions import AzureError, ServiceRequestError, ServiceResponseError
 from azure.core.pipeline.transport import AioHttpTransport
 from azure.cosmos.aio import ContainerProxy, CosmosClient
+from pydantic import ValidationError
 
 from castiel.domain.model import Document
 from castiel.errors import AlreadyExists, CastielError, Conflict, DocumentTooLarge, NotFound, StoreUnavailable
 from castiel.ports.stores import Meter
+
+logger = logging.getLogger(__name__)
 
 PAGE_SIZE = 100
 ROUND_LENGTH = 25
@@ -170,9 +174,34 @@ class Collection(Generic[D]):
     async def query(
         self, sql: str, parameters: Parameters | None = None, *, partition: PartitionKey | None = None
     ) -> AsyncIterator[D]:
-        """Documents, streamed by pages. Without a partition it crosses all of them."""
+        """Documents, streamed by pages.
+
+        Without a partition it crosses all of them, and passes over what can't be read: one tenant's broken document
+        must not keep the others' from being found.
+        """
         async for data in self.rows(sql, parameters, partition=partition):
-            yield self.model.model_validate(data)
+            try:
+                document = self.model.model_validate(data)
+            except ValidationError as error:
+                if partition is not None:
+                    raise
+                self._passed_over(data, error)
+                continue
+            yield document
+
+    def _passed_over(self, data: Mapping[str, Any], error: ValidationError) -> None:
+        """Say which one and what is wrong with it, without its values."""
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        logger.error(
+            "%s can't be read and is passed over: %s",
+            self.model.__name__,
+            ", ".join(".".join(map(str, problem["loc"])) or "document" for problem in problems[:10]),
+            extra={
+                "alert": "document_unreadable",
+                "documentId": data.get("id"),
+                "tenantId": data.get("tenantId"),
+            },
+        )
 
     async def rows(
         self,

@@ -433,3 +433,18 @@ async def test_results_with_large_messages_fit_their_batches(cosmos_database: Da
         ]
     )
     assert len([result async for result in results.of_tenant("acme", NOON)]) == 30
+
+
+@pytest.mark.stack
+async def test_a_broken_task_of_one_tenant_does_not_hide_the_others(
+    cosmos_database: DatabaseProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    container = await cosmos_database.create_container("sync-tasks", PartitionKey(path="/tenantId"))
+    tasks = CosmosTasks(container)
+    await tasks.create(task("whole"))
+    broken = {**task("broken").to_json(), "tenantId": "other", "schedule": {"intervalSeconds": "secret"}}
+    await container.upsert_item(broken)
+    assert [found.id async for found in tasks.due(NOON, Priority.NORMAL)] == ["whole"]
+    [record] = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert record.getMessage() == "SyncTask can't be read and is passed over: schedule.intervalSeconds"
+    assert "secret" not in caplog.text
