@@ -80,7 +80,10 @@ class SyncTaskService:
             current = await self._tasks.get(task.tenant_id, task.id)
         except NotFound:
             return None
-        return current if current.execution_id == task.execution_id else None
+        if current.execution_id != task.execution_id:
+            return None
+        task.etag = current.etag  # the very task that was claimed: the scheduler knows it again by that
+        return task
 
     async def give_back(self, task: SyncTask) -> None:
         """``→ pending`` again, after a send that failed. If somebody changed the task meanwhile, theirs stands."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from castiel.domain.tasks import EntityCheckpoint, Progress, SyncMode, SyncTask, TaskStatus
-from castiel.errors import Conflict
+from castiel.errors import CastielError, Conflict
 from castiel.services.sync_tasks import SyncTaskService
 from tests.support.clock import FakeClock
 from tests.support.fakes.coordination import MemoryLeases
@@ -18,6 +19,9 @@ class ForgetfulTasks(MemoryTasks):
     async def replace(self, task: SyncTask) -> SyncTask:
         await super().replace(task)
         raise Conflict
+
+    async def replace_each(self, tenant_id: str, tasks: Sequence[SyncTask]) -> list[CastielError | None]:
+        return [error or Conflict() for error in await super().replace_each(tenant_id, tasks)]
 
 
 async def pending() -> tuple[SyncTaskService, MemoryTasks, SyncTask]:
@@ -33,6 +37,13 @@ async def test_a_claim_is_known_for_our_own() -> None:
     claimed = await service.claim(task)
     assert claimed is not None
     assert claimed.status is TaskStatus.QUEUED
+
+
+async def test_of_several_claims_the_scheduler_knows_its_tasks_again() -> None:
+    service, tasks, task = await pending()
+    [claimed] = await service.claim_each("a", [task])
+    assert claimed is task
+    assert claimed.etag == (await tasks.get("a", "t")).etag
 
 
 async def test_somebody_elses_claim_is_theirs() -> None:
