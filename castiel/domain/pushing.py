@@ -117,7 +117,10 @@ def compare(
 
 
 def newest_per_shard(messages: Iterable[OutboundMessage]) -> Sequence[OutboundMessage]:
-    """One message per shard: since the shard's state decides, an older one says nothing a newer one doesn't."""
+    """One message per shard: since the shard's state decides, an older one says nothing a newer one doesn't.
+
+    Of equally old ones it is the last.
+    """
     newest: dict[str, OutboundMessage] = {}
     for message in messages:
         known = newest.get(message.entity_id)

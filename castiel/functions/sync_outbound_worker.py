@@ -148,6 +148,9 @@ class SyncOutboundWorker:
 
     async def _push_group(self, group: list[_Change], batch: _Batch) -> None:
         started = self._clock.monotonic()
+        # Of a message and its own copy (its lock was lost meanwhile) the copy counts: put back once more, the message
+        # would be the copy's duplicate, and dropped with it.
+        group = sorted(group, key=lambda change: change.received.hop)
         by_message = {id(change.message): change for change in group}
         chosen = [by_message[id(m)] for m in newest_per_shard(change.message for change in group)]
         with _traced("SyncOutboundWorker push", group):

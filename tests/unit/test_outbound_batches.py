@@ -177,6 +177,22 @@ async def test_our_own_limit_costs_no_try_and_the_providers_does(ring: Ring) -> 
     assert ring.results == []
 
 
+@pytest.mark.parametrize("first", [0, 1])
+async def test_a_message_that_comes_back_beside_its_own_copy_is_not_put_back_as_that_copy(
+    ring: Ring, first: int
+) -> None:
+    """Its lock was lost while it was put back. The queue would drop the same copy again, and nobody would be told."""
+    shard = await person(ring, "Twice")
+    [message] = ring.take()
+    ring.providers["crm"].refuse[shard.id] = RateLimited(retry_after=5)
+    await ring.worker.handle([message])
+    [copy] = ring.take()
+    both = [message, copy]
+    await ring.worker.handle([both[first], both[1 - first]])
+    [again] = ring.take()
+    assert again.message_id == f"{message.message_id}#2"
+
+
 def _entity_of(message: ReceivedMessage) -> str:
     return OutboundMessage.model_validate_json(message.body).entity_id
 
