@@ -57,6 +57,12 @@ class Check:
         return {**known, "advice": self.advice} if self.advice else known
 
 
+def skew_of(before: datetime, theirs: datetime, after: datetime) -> float:
+    """Seconds between our clock and another, which was read at some moment from ``before`` to ``after``; 0 when it can
+    be right. A slow answer is no wrong clock."""
+    return max(0.0, (before - theirs).total_seconds()) or min(0.0, (after - theirs).total_seconds())
+
+
 Checking = Callable[[], Awaitable[list[Check]]]
 
 
@@ -166,8 +172,9 @@ class Checkup:
         times: list[float] = []
 
         async def look() -> None:
+            before = datetime.now(UTC)
             theirs = await probes.probe_redis(self._it.clients.redis)
-            times.append((datetime.now(UTC) - theirs).total_seconds())
+            times.append(skew_of(before, theirs, datetime.now(UTC)))
 
         found = await self._try("redis", "answers, runs scripts", look)
         if not times:

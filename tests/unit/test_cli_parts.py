@@ -16,6 +16,7 @@ import typer
 from castiel.azure import dead_letters
 from castiel.cli.advice import advice_for
 from castiel.cli.cells import cell, heading, milliseconds, short
+from castiel.cli.checks import skew_of
 from castiel.cli.exits import UsageProblem, exit_code
 from castiel.cli.main import app
 from castiel.cli.output import plain
@@ -91,6 +92,12 @@ def test_values_are_read_or_refused() -> None:
     ):
         with pytest.raises(UsageProblem):
             wrong()
+
+
+def test_a_slow_answer_is_no_wrong_clock() -> None:
+    before, after = (datetime(2026, 11, 27, 6, 0, second, tzinfo=UTC) for second in (10, 15))
+    seen = {second: skew_of(before, before.replace(second=second), after) for second in (7, 10, 12, 15, 19)}
+    assert seen == {7: 3.0, 10: 0.0, 12: 0.0, 15: 0.0, 19: -4.0}
 
 
 @pytest.mark.parametrize("body", [b"[" * 100_000, b'"\\ud800"', b'{"a": NaN}', b"\xff"])
