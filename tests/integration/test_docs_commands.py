@@ -27,6 +27,9 @@ MARKED = [block for file in markdown_files() for block in blocks(file) if "runna
 UNTIL = re.compile(r'until="([^"]+)"')
 
 
+OF_MAKE = frozenset({"MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "MAKELEVEL", "ARGS"})
+
+
 @dataclass
 class Shell:
     """Runs blocks as a reader would, with the virtual environment active."""
@@ -37,7 +40,8 @@ class Shell:
     def environment(self) -> dict[str, str]:
         python = Path(os.environ.get("VIRTUAL_ENV", CHECKOUT / ".venv"), "bin")
         return {
-            **os.environ,
+            # A reader's `make run` is not part of the `make test` that runs this, nor takes its arguments.
+            **{name: value for name, value in os.environ.items() if name not in OF_MAKE},
             **self.session.stack.environment(),
             "PATH": f"{python}{os.pathsep}{os.environ['PATH']}",
             "CASTIEL_URL": self.session.url,
