@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import re
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -269,7 +270,7 @@ class SyncOutboundWorker:
         milliseconds = int(message.enqueued_at.timestamp() * 1000)
         root = received.message_id.partition("#")[0]
         return PushResult(
-            id=f"outbound-{message.entity_id}-{milliseconds}-{hashlib.sha256(root.encode()).hexdigest()[:8]}",
+            id=f"outbound-{_named(message.entity_id)}-{milliseconds}-{hashlib.sha256(root.encode()).hexdigest()[:8]}",
             integration_id=message.integration_id,
             tenant_id=message.tenant_id,
             connection_id=message.connection_id,
@@ -305,6 +306,13 @@ def _traced(name: str, group: Sequence[_Change]) -> Iterator[None]:
         tracing.shared_span(name, [change.received.trace for change in group]),
     ):
         yield
+
+
+def _named(entity_id: str) -> str:
+    """A part of a document's id: a webhook names the provider's record, whose id may be any text (``o/r#1``)."""
+    if re.fullmatch(r"[\w.:-]{1,200}", entity_id):
+        return entity_id
+    return hashlib.sha256(entity_id.encode()).hexdigest()[:32]
 
 
 def _dimensions(change: _Change, error: CastielError) -> dict[str, str]:

@@ -8,12 +8,19 @@ from collections.abc import Sequence
 import pytest
 import pytest_asyncio
 
+from castiel.adapters.base import ExternalRecord
 from castiel.domain.connections import ConnectionStatus
 from castiel.domain.messages import Operation, OutboundMessage, SyncMessage
 from castiel.domain.results import PushResult
 from castiel.domain.shards import Shard
 from castiel.domain.tasks import SyncMode, SyncTask, TaskStatus
-from castiel.errors import ProviderRateLimited, RateLimited, ReauthRequired, StoreUnavailable
+from castiel.errors import (
+    PermissionDenied,
+    ProviderRateLimited,
+    RateLimited,
+    ReauthRequired,
+    StoreUnavailable,
+)
 from castiel.ports.messaging import ReceivedMessage
 from castiel.services.outbox import SWEEP_AFTER
 from tests.support.engine import TENANT
@@ -296,6 +303,20 @@ async def test_results_that_cannot_be_stored_put_their_messages_back(ring: Ring)
     await ring.worker.handle(copies)
     assert [result.success for result in ring.results] == [True, True]
     assert [name for name, _ in ring.providers["crm"].calls] == ["create"]
+
+
+async def test_a_result_about_a_record_of_any_name_has_an_id_that_cosmos_takes(ring: Ring) -> None:
+    """https://learn.microsoft.com/azure/cosmos-db/concepts-limits#per-item-limits: no ``/``; the SDK takes no ``#``."""
+    ring.providers["crm"].write("octo/hello#42", {"lastName": "Cat"})
+
+    async def refused(entity: str, external_ids: Sequence[str]) -> dict[str, ExternalRecord]:
+        raise PermissionDenied
+
+    ring.providers["crm"].get = refused  # type: ignore[method-assign]
+    assert await ring.step()
+    [result] = ring.results
+    assert (result.entity_id, result.error_code) == ("octo/hello#42", "PermissionDenied")
+    assert not set("/\\?#") & set(result.id)
 
 
 async def set_status(ring: Ring, status: ConnectionStatus) -> None:
