@@ -17,6 +17,7 @@ from azure.servicebus.exceptions import MessagingEntityNotFoundError
 
 from castiel.domain.strict_json import read_json
 from castiel.errors import ConfigurationError, QueueUnavailable
+from castiel.ports.messaging import again_id
 
 PAGE = 100
 WAIT_SECONDS = 3.0
@@ -163,7 +164,7 @@ def _copy(message: ServiceBusReceivedMessage) -> ServiceBusMessage:
     return ServiceBusMessage(
         b"".join(message.body),
         # The queue drops an id it has seen lately, so this must be another one.
-        message_id=f"{message.message_id}:again-{message.sequence_number}",
+        message_id=again_id(message.message_id or "", str(message.sequence_number)),
         correlation_id=message.correlation_id,
         content_type=message.content_type,
         application_properties=properties,

@@ -17,7 +17,7 @@ from castiel.domain.model import format_utc
 from castiel.domain.results import PushResult, SyncResult
 from castiel.domain.tasks import SyncMode
 from castiel.errors import CastielError, NotFound
-from castiel.ports.messaging import QueueMessage
+from castiel.ports.messaging import QueueMessage, again_id
 
 app = group("Records and messages that were given up. What succeeds when replayed is forgotten.")
 ConnectionId = Annotated[
@@ -139,7 +139,11 @@ async def _send_again(run: Run, result: Given) -> None:
         queue = run.services.outbound_queue if pushes else run.services.inbound_queue
         text = body if isinstance(body, str) else json.dumps(body)
         await queue.send(
-            [QueueMessage(f"{message.get('messageId')}:again-{result.id}", text, result.correlation_id or "")]
+            [
+                QueueMessage(
+                    again_id(str(message.get("messageId")), result.id), text, result.correlation_id or ""
+                )
+            ]
         )
     marked = {**result.to_json(), REPLAYED: format_utc(datetime.now(UTC))}
     await run.services.stores.results.put(type(result).model_validate(marked))

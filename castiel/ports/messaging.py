@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from castiel import tracing
+
+MAX_BASE = 100
+"""Of an id before its hops: Service Bus takes 128 characters."""
+
+
+def again_id(message_id: str, about: str) -> str:
+    """The id of a message that a person sends again: the same each time for the same ``about``, and no other's."""
+    told = hashlib.sha256(f"{message_id}|{about}".encode()).hexdigest()
+    return f"{message_id.partition('#')[0][:60]}:again-{told[:16]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +51,18 @@ class ReceivedMessage:
     @property
     def hop(self) -> int:
         """How often it was put back before, for whatever reason: the end of its id says so."""
-        _, _, hop = self.message_id.partition("#")
+        _, _, hop = self.message_id.rpartition("#")
         return int(hop) if hop.isdigit() else 0
+
+    @property
+    def next_id(self) -> str:
+        """The id of the copy that is put back: no copy of another message has it, nor one from before a replay."""
+        base, separator, hop = self.message_id.rpartition("#")
+        if not separator or not hop.isdigit():
+            base = self.message_id
+        if len(base) > MAX_BASE:
+            base = hashlib.sha256(base.encode()).hexdigest()
+        return f"{base}#{self.hop + 1}"
 
     @property
     def attempt(self) -> int:

@@ -58,7 +58,7 @@ class Retries:
         )
         root = message.message_id.partition("#")[0]
         return QueueMessage(
-            message_id=f"{root}#{message.hop + 1}",
+            message_id=message.next_id,
             body=message.body.decode(errors="replace"),
             correlation_id=message.correlation_id or root,
             due=self._clock.now() + timedelta(seconds=delay),
