@@ -18,7 +18,7 @@ from castiel.errors import NotFound, StoreUnavailable
 from castiel.services.credentials.management import NewCredential
 from castiel.services.credentials.webhook_secrets import SecretRotation
 from castiel.services.integrations import Integrations
-from castiel.services.webhooks.renewal import WebhookRenewal
+from castiel.services.webhooks.renewal import AT_ONCE, BUDGET_SECONDS, WebhookRenewal
 from tests.support.credentials import TENANT, World
 from tests.support.fakes.authorization_server import provider_with
 from tests.support.fakes.crash import Crash
@@ -188,6 +188,22 @@ async def test_two_runs_at_once_leave_the_one_that_is_stored() -> None:
     assert hours.provider.alive().keys() == {(await hours.stored()).settings["number"]}
 
 
+async def test_an_answer_that_comes_after_another_run_does_not_take_its_place() -> None:
+    hours = Hours()
+    await hours.opened()
+    hours.world.clock.advance(6 * DAY)
+    hours.provider.slow = {2: asyncio.Event()}
+    late = asyncio.create_task(hours.renewal.run())
+    await hours.provider.waited_for.wait()
+    await hours.renewal.run()
+    assert (await hours.stored()).settings["number"] == 3
+    hours.provider.slow[2].set()
+    await late
+    assert (await hours.stored()).settings["number"] == 3
+    await hours.pass_hours(2)
+    assert hours.provider.alive().keys() == {3}
+
+
 async def test_one_that_fails_holds_up_no_other_and_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
     hours = Hours()
     for name in ("reg-1", "reg-2", "reg-3"):
@@ -235,6 +251,15 @@ async def test_a_run_has_an_end_and_the_rest_is_the_next_ones(monkeypatch: pytes
     assert made == [1, 2, 1]
 
 
+async def test_a_slow_provider_costs_a_run_minutes_not_hours() -> None:
+    hours = Hours()
+    for number in range(AT_ONCE + 3):
+        await hours.opened(f"reg-{number}")
+    hours.world.clock.advance(6 * DAY)
+    hours.provider.seconds = BUDGET_SECONDS
+    assert [await hours.renewal.run() for _ in range(2)] == [AT_ONCE, 3]
+
+
 async def test_one_that_is_deleted_meanwhile_leaves_nothing_at_the_provider() -> None:
     hours = Hours()
     stale = await hours.opened()
@@ -274,6 +299,9 @@ async def test_a_rotated_secret_is_a_new_webhook_and_the_old_one_goes_after_it()
     assert credential.overlap.confirmed
     new = await hours.service.read_secret(credential.secret_name)
     assert hours.provider.alive() == {1: old, 2: new}
+    # A run that was cut off before it noted that asks again.
+    assert await hours.renewal.take_newest_secret(await hours.stored())
+    assert hours.provider.made == 2
     await hours.pass_hours(1)
     assert hours.provider.alive() == {2: new}
 

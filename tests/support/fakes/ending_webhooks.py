@@ -11,20 +11,23 @@ from pydantic import SecretStr
 from castiel.adapters.base import Adapter, MadeWebhook
 from castiel.domain.webhooks import Registration
 from castiel.errors import ProviderUnavailable
-from castiel.ports.clock import Clock
+from tests.support.clock import FakeClock
 from tests.support.fakes.crash import CrashPoints
 
 LIFE = timedelta(days=7)
 
 
 class EndingWebhooks:
-    """``open``: what lives, by number and registration → the token and the end. Numbers are never used twice."""
+    """``open``: what lives, by number and registration → the token and the end. ``slow``: whose answers are waited for. ``seconds``: how long a call takes."""
 
-    def __init__(self, clock: Clock, crash: CrashPoints) -> None:
+    def __init__(self, clock: FakeClock, crash: CrashPoints) -> None:
         self.clock = clock
         self.crash = crash
         self.open: dict[tuple[str, int], tuple[str, datetime]] = {}
         self.down_for: set[str] = set()
+        self.slow: dict[int, asyncio.Event] = {}
+        self.waited_for = asyncio.Event()
+        self.seconds = 0.0
         self.made = 0
         self.closed = 0
 
@@ -41,8 +44,12 @@ class EndingWebhooks:
         self.open[registration.id, number] = (secret.get_secret_value(), ends_at)
         self.made += 1
         self.crash.reach("made")
+        if number in self.slow:
+            self.waited_for.set()
+            await self.slow[number].wait()
         # Another process gets its turn before the answer is here.
         await asyncio.sleep(0)
+        self.clock.advance(self.seconds)
         return MadeWebhook(
             {"number": number}, ends_at, tuple({"number": each} for each in range(first, number))
         )
