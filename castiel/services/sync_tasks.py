@@ -71,8 +71,13 @@ class SyncTaskService:
             logger.warning("%d tasks could not be claimed: %s", len(refused), refused[0])
         outcomes = list(zip(tasks, errors, strict=True))
         doubtful = [self._ours(task) for task, error in outcomes if isinstance(error, Conflict)]
-        ours = [task for task in await asyncio.gather(*doubtful) if task is not None]
-        return [task for task, error in outcomes if error is None] + ours
+        ours = await asyncio.gather(*doubtful, return_exceptions=True)
+        for unknown in (each for each in ours if isinstance(each, BaseException)):
+            # The others are to be sent all the same; this one is freed later, if it was claimed.
+            logger.warning("whether a task was claimed is not known: %s", unknown)
+        return [task for task, error in outcomes if error is None] + [
+            task for task in ours if isinstance(task, SyncTask)
+        ]
 
     async def _ours(self, task: SyncTask) -> SyncTask | None:
         """A task whose claim met another write: our own, perhaps, sent again below us when its answer was lost."""

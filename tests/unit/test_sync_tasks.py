@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from castiel.domain.tasks import EntityCheckpoint, Progress, SyncMode, SyncTask, TaskStatus
-from castiel.errors import CastielError, Conflict
+from castiel.errors import CastielError, Conflict, StoreUnavailable
 from castiel.services.sync_tasks import SyncTaskService
 from tests.support.clock import FakeClock
 from tests.support.fakes.coordination import MemoryLeases
@@ -44,6 +44,29 @@ async def test_of_several_claims_the_scheduler_knows_its_tasks_again() -> None:
     [claimed] = await service.claim_each("a", [task])
     assert claimed is task
     assert claimed.etag == (await tasks.get("a", "t")).etag
+
+
+class HalfDown(MemoryTasks):
+    """One task's claim meets another write, and then it can't be read."""
+
+    async def replace_each(self, tenant_id: str, tasks: Sequence[SyncTask]) -> list[CastielError | None]:
+        await super().replace_each(tenant_id, tasks[1:])
+        return [Conflict(), *([None] * (len(tasks) - 1))]
+
+    async def get(self, tenant_id: str, task_id: str) -> SyncTask:
+        raise StoreUnavailable
+
+
+async def test_a_claim_that_cannot_be_looked_up_does_not_take_the_others_with_it() -> None:
+    tasks, clock = HalfDown(), FakeClock()
+    made = [
+        await tasks.create(
+            SyncTask(id=name, tenant_id="a", integration_id="i", connection_id="c", sync_mode=SyncMode.PULL)
+        )
+        for name in ("doubtful", "certain")
+    ]
+    service = SyncTaskService(tasks, MemoryLeases(clock), clock, message_ttl=timedelta(hours=1))
+    assert await service.claim_each("a", made) == [made[1]]
 
 
 async def test_somebody_elses_claim_is_theirs() -> None:
