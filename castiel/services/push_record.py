@@ -138,10 +138,11 @@ class PushRecorder:
 
 def _seen_since(reference: ExternalReference, plan: PushPlan, outcome: PushOutcome) -> bool:
     """Whether the record was pulled after the push was planned, in a state that is later than the push."""
-    planned_at = plan.reference.pulled_at if plan.reference else None
     return (
-        plan.operation is not Operation.DELETE
-        and reference.pulled_at != planned_at
+        plan.operation is Operation.UPDATE
+        and plan.reference is not None
+        and reference.key == plan.reference.key
+        and reference.pulled_at != plan.reference.pulled_at
         and reference.modified_at is not None
         and outcome.modified_at is not None
         and reference.modified_at > outcome.modified_at

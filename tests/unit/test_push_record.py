@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from castiel.adapters.base import PushOutcome
 from castiel.domain.messages import Operation
-from castiel.domain.pushing import PushPlan
+from castiel.domain.pushing import PushPlan, plan_create
 from castiel.domain.shards import Shard
 from castiel.services.push_record import PushRecorder
-from tests.support.engine import ADA, TENANT, World, person
+from tests.support.engine import ADA, TENANT, World, gone, person, person_schema
 from tests.support.fakes.coordination import MemoryMarks
 
 
@@ -98,3 +99,20 @@ async def test_a_pull_that_has_seen_more_than_the_push_keeps_its_base() -> None:
     [reference] = (await world.shard("crm", "1")).references
     assert (reference.base["title"], reference.modified_at, reference.version) == ("Analyst", changed, None)
     assert world.told() == []
+
+
+async def test_a_record_made_again_takes_its_place_however_its_provider_rounds_times() -> None:
+    """Notion dates its pages in whole minutes: what was made after a deletion may be dated before it."""
+    world, read, _, recorder = await pushing("Countess")
+    await world.clock.sleep(50)
+    deletion = replace(gone("1"), modified_at=world.clock.now())
+    await world.pull("crm", deletion)
+    [tombstone] = (await world.shards.get(TENANT, read.id)).references
+    plan = plan_create(await world.shards.get(TENANT, read.id), person_schema("crm"), replaces=tombstone)
+
+    connection = await world.connections.get(TENANT, "crm")
+    early = world.clock.now() - timedelta(seconds=50)
+    done = [(plan, PushOutcome(read.id, "2", modified_at=early))]
+    assert await recorder.remember(connection, connection.entities[0], done) == {}
+    [reference] = (await world.shard("crm", "2")).references
+    assert (reference.external_id, reference.deleted) == ("2", False)
