@@ -13,7 +13,8 @@ import pytest
 from pydantic import SecretStr
 
 from castiel.domain.connections import Connection, ConnectionStatus
-from castiel.errors import InvalidInput, ReauthRequired
+from castiel.domain.credentials import OAuthClient
+from castiel.errors import ConfigurationError, InvalidInput, ReauthRequired
 from castiel.services.credentials.authorisation import PENDING_SECONDS, AuthorizationService
 from castiel.services.credentials.loopback import LoopbackListener, parse_pasted
 from tests.support.credentials import CREDENTIAL, TENANT, World
@@ -76,6 +77,16 @@ async def test_a_connection_that_was_never_authorised_gets_its_credential(
     begun = await service.begin(connection, REDIRECT)
     await service.complete("made-up-code", begun.state, begun.verifier)
     assert (await world.process().get_credential(TENANT, "cred-new")).token.refresh_token is not None
+
+
+async def test_a_consent_is_not_put_over_a_credential_of_another_provider(
+    world: World, service: AuthorizationService
+) -> None:
+    await world.plant("cred-gh", integration_id="github")
+    await world.vault.set("oauth-client-github", OAuthClient(client_id="made-up-app").to_json_text())
+    connection = await world.connections.get(TENANT, "conn-cred-gh")
+    with pytest.raises(ConfigurationError, match="conn-cred-gh, credentialId"):
+        await service.begin(connection, REDIRECT)
 
 
 async def test_the_challenge_is_the_verifiers_and_redis_holds_neither_state_nor_verifier(

@@ -89,6 +89,14 @@ async def test_a_provider_that_refuses_every_token_is_not_asked_for_new_ones_aga
     assert world.server.calls == 2
 
 
+async def test_a_credential_is_shown_to_no_other_provider_than_its_own(world: World) -> None:
+    connection = await world.connections.create(
+        Connection(id="conn-gh", tenant_id=TENANT, integration_id="github", credential_id=CREDENTIAL)
+    )
+    with pytest.raises(ConfigurationError, match="conn-gh"):
+        await CredentialAuthorizer(world.process(), connection).current()
+
+
 async def test_a_caller_that_is_cancelled_does_not_lose_the_pair(world: World) -> None:
     world.let_expire()
     service = world.process()

@@ -21,6 +21,7 @@ from castiel.errors import InvalidInput, LeaseHeld, NotFound
 from castiel.ports.clock import Clock
 from castiel.ports.coordination import Marks
 from castiel.ports.stores import ConnectionStore, CredentialStore
+from castiel.services.credentials.authorizer import ensure_same_provider
 from castiel.services.credentials.documents import update
 from castiel.services.credentials.management import secret_name_of
 from castiel.services.credentials.reader import StoredToken
@@ -165,7 +166,7 @@ class AuthorizationService:
     async def _credential(self, connection: Connection) -> Credential:
         """The connection's credential; a new one, not stored yet, for a connection that was never authorised."""
         try:
-            return await self._credentials.get(connection.tenant_id, connection.credential_id)
+            credential = await self._credentials.get(connection.tenant_id, connection.credential_id)
         except NotFound:
             return Credential(
                 id=connection.credential_id,
@@ -175,6 +176,8 @@ class AuthorizationService:
                 secret_name=secret_name_of(connection.tenant_id, connection.credential_id),
                 created_at=self._clock.now(),
             )
+        ensure_same_provider(connection, credential)
+        return credential
 
 
 def _enable(credential: Credential) -> None:

@@ -8,8 +8,8 @@ from pydantic import SecretStr
 
 from castiel.adapters.http import AccessToken
 from castiel.domain.connections import Connection
-from castiel.domain.credentials import CredentialType, TokenSecret
-from castiel.errors import AuthenticationFailed
+from castiel.domain.credentials import Credential, CredentialType, TokenSecret
+from castiel.errors import AuthenticationFailed, ConfigurationError
 from castiel.services.credentials.reader import StoredToken
 
 if TYPE_CHECKING:
@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 
 RENEWED_SECONDS = 60.0
 """A refused token that was got within this is not replaced."""
+
+
+def ensure_same_provider(connection: Connection, credential: Credential) -> None:
+    """One provider's secret is no other's to see. Raises :class:`ConfigurationError`."""
+    if credential.integration_id != connection.integration_id:
+        raise ConfigurationError(
+            f"connection {connection.id}, credentialId: {credential.id} is one for {credential.integration_id}"
+        )
 
 
 class CredentialAuthorizer:
@@ -53,6 +61,7 @@ class CredentialAuthorizer:
         )
 
     async def _access(self, stored: StoredToken) -> AccessToken:
+        ensure_same_provider(self._connection, stored.credential)
         certificate = await self._credentials.client_certificate(stored)
         only_certificate = stored.credential.type is CredentialType.CLIENT_CERTIFICATE
         value = SecretStr("") if only_certificate else stored.token.access_token
