@@ -134,7 +134,7 @@ class RecordMerge:
         draft.records.append(record)
         shard = draft.shard
         reference = context.reference(shard, record.external_id)
-        if reference is None or reference.deleted:
+        if reference is None or reference.deleted or _came_back(context, reference, record):
             return
         now = self._clock.now()
         reference.deleted = True
@@ -271,6 +271,16 @@ def _was_overtaken(context: PullContext, reference: ExternalReference) -> bool:
     change back. The push changed the record, so that it comes again."""
     read_at, pushed_at = context.read_at, reference.pushed_at
     return read_at is not None and pushed_at is not None and pushed_at >= read_at
+
+
+def _came_back(context: PullContext, reference: ExternalReference, tombstone: ExternalRecord) -> bool:
+    """Whether the record was pulled, in a later state, after this tombstone of it was asked for: it was restored.
+
+    The times of the record alone don't say so: a tombstone of Slack's is dated as its message was at first.
+    """
+    read_at, pulled_at = context.read_at, reference.pulled_at
+    pulled_since = read_at is not None and pulled_at is not None and pulled_at >= read_at
+    return pulled_since and is_stale(reference, tombstone)
 
 
 def _new_reference(context: PullContext, record: ExternalRecord) -> ExternalReference:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from castiel.adapters.base import ExternalRecord
@@ -59,6 +60,28 @@ async def test_a_record_that_was_restored_brings_its_shard_back() -> None:
     await world.pull("mail", deleted("a", at + MINUTE))
     await world.pull("mail", person("a", at + 2 * MINUTE, **ADA))
     assert await is_alive(world)
+
+
+async def test_a_tombstone_from_before_the_record_was_restored_takes_nothing_with_it() -> None:
+    """A page is on its way with the tombstone, while a webhook brings in the restored record."""
+    world, at = await ada_in_two_systems()
+    page = replace(await world.context("crm", "exec-2"), read_at=world.clock.now())
+    await world.clock.sleep(1)
+    await world.pull("crm", person("1", at + 2 * MINUTE, **ADA, title="Countess"), execution="exec-3")
+    world.queue.sent.clear()
+    await world.engine.pull(page, [deleted("1", at + MINUTE)])
+    assert await is_alive(world)
+    assert world.told() == []
+
+
+async def test_a_tombstone_that_was_asked_for_later_is_believed_however_it_is_dated() -> None:
+    """Slack's are dated as their messages were at first, before any edit."""
+    world, at = await ada_in_two_systems()
+    await world.pull("crm", person("1", at + 2 * MINUTE, **ADA, title="Countess"), execution="exec-2")
+    await world.clock.sleep(1)
+    page = replace(await world.context("crm", "exec-3"), read_at=world.clock.now())
+    await world.engine.pull(page, [deleted("1", at)])
+    assert not await is_alive(world)
 
 
 async def test_a_change_from_before_the_deletion_goes_with_it() -> None:
