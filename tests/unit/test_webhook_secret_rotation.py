@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from pydantic import SecretStr
@@ -37,6 +37,7 @@ class Webhooks:
         self.registrations = MemoryRegistrations()
         self.audit = MemoryWebhookAudit()
         self.at_provider: list[str] = []
+        self.told_at: list[datetime] = []
         if has_api:
             provider = replace(provider_with(world.server), set_webhook_secret=self._set)
             world.providers = ProviderRegistry([provider])
@@ -44,6 +45,7 @@ class Webhooks:
 
     async def _set(self, adapter: Adapter, registration: Registration, secret: SecretStr) -> bool:
         self.at_provider.append(secret.get_secret_value())
+        self.told_at.append(self.world.clock.now())
         return True
 
     @property
@@ -143,6 +145,17 @@ async def test_both_are_accepted_while_it_overlaps_and_then_only_the_new_one() -
 async def test_the_provider_is_told_only_when_every_receiver_has_read_the_new_secret() -> None:
     webhooks, _ = await rotated(has_api=True)
     assert 60.0 in webhooks.world.clock.slept
+
+
+async def test_a_rotation_begun_by_a_person_a_moment_before_the_run_settles_first() -> None:
+    webhooks = Webhooks(World(), has_api=True)
+    await webhooks.plant()
+    begun = webhooks.world.clock.now()
+    await webhooks.rotation.rotate(TENANT, "hook-1")
+    webhooks.world.clock.advance(5)
+    await webhooks.rotation.run()
+    assert len(webhooks.at_provider) == 1
+    assert webhooks.told_at[0] - begun >= timedelta(minutes=1)
 
 
 async def test_without_an_api_the_old_one_stays_until_a_delivery_shows_the_new_one(

@@ -141,6 +141,8 @@ class SecretRotation:
         overlap = credential.overlap
         if overlap is None or overlap.new_version is None:
             return await self._begin(credential)
+        if not overlap.confirmed and self._is_new(credential):
+            return credential
         if not overlap.confirmed:
             credential = await self._tell_provider(credential)
             overlap = credential.overlap or overlap
@@ -149,6 +151,11 @@ class SecretRotation:
         elif overlap.ends_at <= self._clock.now():
             await self._end(credential, overlap)
         return None
+
+    def _is_new(self, credential: Credential) -> bool:
+        """Whether some receivers may not have read the newest secret yet, and would refuse what is signed with it."""
+        rotated = credential.last_rotated_at
+        return rotated is not None and self._clock.now() < rotated + timedelta(seconds=SETTLE_SECONDS)
 
     async def _tell_provider(self, credential: Credential) -> Credential:
         """Set the new secret at the provider where its API takes it; else see whether a delivery shows it."""
