@@ -200,8 +200,3 @@ def refresh_horizon(now: datetime, threshold: timedelta, until_next_run: timedel
 def expires_within(expiry: datetime | None, now: datetime, margin: timedelta) -> bool:
     """Whether a token should be renewed before it is used. A token that names no expiry is used until refused."""
     return expiry is not None and expiry <= now + margin
-
-
-def can_refresh(method: RefreshMethod, token: TokenSecret) -> bool:
-    """Whether another token can be had without a person."""
-    return not method.needs_refresh_token or token.refresh_token is not None

@@ -366,9 +366,8 @@ class SyncInboundWorker:
 
     def _given_up(self, received: ReceivedMessage, message: SyncMessage, error: CastielError) -> SyncResult:
         """One per message: its id and date follow from the message, so writing it again replaces it."""
-        root = received.message_id.partition("#")[0]
         return SyncResult(
-            id=f"result-{hashlib.sha256(root.encode()).hexdigest()[:32]}",
+            id=f"result-{hashlib.sha256(received.root.encode()).hexdigest()[:32]}",
             integration_id=message.integration_id,
             tenant_id=message.tenant_id,
             connection_id=message.connection_id,

@@ -268,9 +268,8 @@ class SyncOutboundWorker:
         """One per message: its id follows from the message, so writing it again replaces it."""
         message, received, error = change.message, change.received, outcome.error
         milliseconds = int(message.enqueued_at.timestamp() * 1000)
-        root = received.message_id.partition("#")[0]
         return PushResult(
-            id=f"outbound-{_named(message.entity_id)}-{milliseconds}-{hashlib.sha256(root.encode()).hexdigest()[:8]}",
+            id=f"outbound-{_named(message.entity_id)}-{milliseconds}-{hashlib.sha256(received.root.encode()).hexdigest()[:8]}",
             integration_id=message.integration_id,
             tenant_id=message.tenant_id,
             connection_id=message.connection_id,

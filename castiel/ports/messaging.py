@@ -49,6 +49,11 @@ class ReceivedMessage:
     properties: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def root(self) -> str:
+        """The id of the message that this one is, or is a copy of."""
+        return self.message_id.partition("#")[0]
+
+    @property
     def hop(self) -> int:
         """How often it was put back before, for whatever reason: the end of its id says so."""
         _, _, hop = self.message_id.rpartition("#")

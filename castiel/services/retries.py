@@ -56,11 +56,10 @@ class Retries:
                 "reason": reason,
             },
         )
-        root = message.message_id.partition("#")[0]
         return QueueMessage(
             message_id=message.next_id,
             body=message.body.decode(errors="replace"),
-            correlation_id=message.correlation_id or root,
+            correlation_id=message.correlation_id or message.root,
             due=self._clock.now() + timedelta(seconds=delay),
             properties={"attempt": attempt, "reason": reason},
             # A batch's messages have traces of their own: each copy goes on in its message's.
