@@ -31,6 +31,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from infra.local.ports import ReservedPort
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 STOP_SECONDS = 2.0
 """How long a server may take to stop after SIGTERM before it is cut off."""
@@ -150,7 +152,7 @@ _running: weakref.WeakSet[ServerProcess] = weakref.WeakSet()
 class ServerProcess:
     """One server of the local stack: started, stopped, killed, and started again where it was.
 
-    The first start may pick a free port (``port=0``); later starts use the same port and the same data. Not
+    With ``port=0`` the first start reserves a free port (:mod:`infra.local.ports`); later starts use the same port and the same data. Not
     thread-safe; all methods block (in async code: ``await asyncio.to_thread(server.start)``).
     """
 
@@ -176,6 +178,7 @@ class ServerProcess:
         self.name = name
         self.host = host
         self.port = port
+        self._reserved: ReservedPort | None = None
         self.ready: dict[str, Any] = {}
         self._module = module or f"infra.local.{name}"
         self._data = data
@@ -207,6 +210,9 @@ class ServerProcess:
         if self.running:
             raise ServerFailedError(f"{self.name} is already running")
         self._release()
+        if self.port == 0:
+            self._reserved = ReservedPort(self.host)
+            self.port = self._reserved.number
         self._stderr = None if self._show_log else tempfile.TemporaryFile()  # noqa: SIM115 - outlives this call
         self._process = subprocess.Popen(  # noqa: S603 - our own modules
             self._command(),
@@ -226,7 +232,7 @@ class ServerProcess:
             self.port = int(self.ready["port"])
         except (ServerFailedError, ValueError, KeyError) as error:
             self._end(signal.SIGKILL, 0)
-            tail = self._stderr_tail()
+            tail = self.log(_STDERR_TAIL_BYTES)
             self._release()
             raise ServerFailedError(f"{self.name} did not start: {error}\n{tail}".rstrip()) from None
         return self.ready
@@ -288,12 +294,14 @@ class ServerProcess:
         _kill_group(process.pid)
         return process.wait()
 
-    def _stderr_tail(self) -> str:
+    def log(self, last: int | None = None) -> str:
+        """What the running server wrote to its stderr (``last``: this many bytes of it); "" with ``show_log``."""
         if self._stderr is None:
             return ""
-        size = self._stderr.seek(0, os.SEEK_END)
-        self._stderr.seek(max(0, size - _STDERR_TAIL_BYTES))
-        return self._stderr.read().decode(errors="replace")
+        # The server writes at the offset that it shares with us, so this reads without moving it.
+        size = os.fstat(self._stderr.fileno()).st_size
+        wanted = size if last is None else min(size, last)
+        return os.pread(self._stderr.fileno(), wanted, size - wanted).decode(errors="replace")
 
     def _release(self) -> None:
         if self._process is not None:

@@ -11,6 +11,7 @@ import pytest
 
 from infra.local import func_host
 from infra.local.func_host import FuncHost, func_is_usable
+from infra.local.ports import ReservedPort
 from infra.local.process import ServerFailedError
 
 pytestmark = pytest.mark.stack
@@ -37,14 +38,9 @@ def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def test_func_is_started_waited_for_and_stopped(tool: Path, tmp_path: Path) -> None:
-    host = FuncHost(free_port(), app_dir=tmp_path)
+    reserved = ReservedPort()
+    host = FuncHost(reserved.number, app_dir=tmp_path)
     host.start(within=20)
     assert host._answers()
     host.stop(10)
@@ -54,7 +50,7 @@ def test_func_is_started_waited_for_and_stopped(tool: Path, tmp_path: Path) -> N
 def test_a_func_that_ends_is_told(tool: Path, tmp_path: Path) -> None:
     tool.write_text("#!/bin/sh\nexit 3\n")
     with pytest.raises(ServerFailedError, match="func start"):
-        FuncHost(free_port(), app_dir=tmp_path).start(within=20)
+        FuncHost(ReservedPort().number, app_dir=tmp_path).start(within=20)
 
 
 def test_func_is_used_only_with_azurite(tool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
