@@ -26,8 +26,7 @@ pytestmark = [
     pytest.mark.stack,
     pytest.mark.slow,
     pytest.mark.asyncio(loop_scope="module"),
-    # The SDK leaves a connection to be collected when its server was killed.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.leaves_connections,
 ]
 
 SERVERS = ("redis", "servicebus", "cosmos", "sandbox")

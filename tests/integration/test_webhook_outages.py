@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import hashlib
 import hmac
 import json
@@ -29,8 +28,7 @@ pytestmark = [
     pytest.mark.stack,
     pytest.mark.slow,
     pytest.mark.asyncio(loop_scope="module"),
-    # The SDK leaves a connection to be collected when its server was killed.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.leaves_connections,
 ]
 
 GITHUB, GOOGLE = OTHERS[0], OTHERS[1]
@@ -48,8 +46,6 @@ async def app(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[InProce
             registration.rate_limit_per_minute = 100_000
             await registrations.replace(registration)
         yield running
-    # What the SDK left of killed servers' connections, while their loop is there to close them.
-    gc.collect()
 
 
 async def post(
