@@ -1,5 +1,6 @@
-"""A run over the local stack, and then a search for every secret it used: in logs, errors, results, messages,
-documents, events and Redis. No redaction filter helps here: what is searched is what was said."""
+"""A run over the local stack of all that has to do with secrets, and then a search for every one of them: in logs,
+errors, results, messages, documents, events, Redis and the command's output. Every other test over the stack ends
+with the same search of its own (``tests/support/app.py``)."""
 
 from __future__ import annotations
 
@@ -11,15 +12,13 @@ import json
 import logging
 import ssl
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
-from azure.servicebus.aio import ServiceBusClient
 from pydantic import SecretStr
-from redis.asyncio import Redis
 
 from castiel.bootstrap import Services
 from castiel.domain.connections import Connection
@@ -32,22 +31,12 @@ from infra.local.sample import OTHERS, SALESFORCE, TENANT, make_due, plant, webh
 from tests.support.app import InProcess, running_services
 from tests.support.cli import Cli
 from tests.support.keys import rsa_pair
+from tests.support.leaks import documents, events, leaks, redis_contents
+from tests.support.leaks import messages as waiting
+from tests.support.log_watch import Everything
 from tests.support.secrets import vault_secrets
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
-
-CONTAINERS = (
-    "sync-tasks",
-    "sync-results",
-    "shards",
-    "connections",
-    "credentials",
-    "conversion-schemas",
-    "conflicts",
-    "webhooks",
-    "webhook-audit",
-    "token-refresh",
-)
 
 
 @pytest.fixture
@@ -55,7 +44,7 @@ def said() -> Iterator[io.StringIO]:
     """Every log line of this process: Castiel's from DEBUG on, the libraries' from INFO on."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(_Everything())
+    handler.setFormatter(Everything())
     root, castiel = logging.getLogger(), logging.getLogger("castiel")
     before = root.level, castiel.level
     root.addHandler(handler)
@@ -65,13 +54,6 @@ def said() -> Iterator[io.StringIO]:
     root.removeHandler(handler)
     root.setLevel(before[0])
     castiel.setLevel(before[1])
-
-
-class _Everything(logging.Formatter):
-    """The message, its traceback, and all that was attached."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return f"{super().format(record)} {record.__dict__!r}"
 
 
 @pytest.fixture
@@ -93,9 +75,9 @@ async def test_no_secret_is_anywhere_but_in_the_vault(app: InProcess, said: io.S
     found["logs"] = said.getvalue()
     found["errors"] = "".join("".join(traceback.format_exception(e)) + repr(e) for e in errors)
     found["messages"] = "".join(messages)
-    found["documents"] = await _documents(services)
-    found["redis"] = await _redis(services)
-    found["events"] = await _events(services)
+    found["documents"] = await documents(services)
+    found["redis"] = await redis_contents(services)
+    found["events"] = await events(services)
     found["command"] = await asyncio.to_thread(_command, app)
     # Each place was really looked at.
     assert "Credential cred-sf-001 requires reauth" in found["logs"]
@@ -106,10 +88,7 @@ async def test_no_secret_is_anywhere_but_in_the_vault(app: InProcess, said: io.S
     assert "reauth_required" in found["events"]
     assert "waits for re-authorisation" in found["command"]
     assert len(secrets) > 15
-    leaks = [
-        (place, secret[:4] + "…") for place, text in found.items() for secret in secrets if secret in text
-    ]
-    assert leaks == []
+    assert leaks(found, secrets) == []
 
 
 async def _run(app: InProcess, errors: list[BaseException], messages: list[str]) -> set[str]:
@@ -137,7 +116,7 @@ async def _run(app: InProcess, errors: list[BaseException], messages: list[str])
         record = (await control.records("Contact", limit=1))[0]
         await _deliver(services, record["Id"], await webhook_secret(services))
         await _deliver(services, record["Id"], "a-wrong-webhook-secret")
-        messages.extend(await _peek(services, "sync-outbound"))
+        messages.append(await waiting(app.stack, services))
         key = NewCredential(
             "key-1", TENANT, "notion", CredentialType.API_KEY, SecretStr("made-up-api-key-for-leaks-1")
         )
@@ -253,33 +232,6 @@ async def _deliver(services: Services, record_id: str, secret: str) -> None:
     )
 
 
-async def _documents(services: Services) -> str:
-    database = services.clients.cosmos.get_database_client(services.settings.cosmos_database)
-    rows = [
-        json.dumps(row)
-        for name in CONTAINERS
-        async for row in database.get_container_client(name).query_items("SELECT * FROM c")
-    ]
-    return "\n".join(rows)
-
-
-async def _redis(services: Services) -> str:
-    """Every key with its value, whatever bytes they are."""
-    read: dict[bytes, Callable[[Redis, bytes], Any]] = {
-        b"string": lambda redis, key: redis.get(key),
-        b"hash": lambda redis, key: redis.hgetall(key),
-        b"zset": lambda redis, key: redis.zrange(key, 0, -1),
-        b"set": lambda redis, key: redis.smembers(key),
-        b"list": lambda redis, key: redis.lrange(key, 0, -1),
-        b"stream": lambda redis, key: redis.xrange(key),
-    }
-    async with Redis.from_url(services.settings.redis_url.get_secret_value()) as redis:
-        lines = [
-            f"{key!r} {await read[await redis.type(key)](redis, key)!r}" async for key in redis.scan_iter("*")
-        ]
-    return "\n".join(lines)
-
-
 COMMANDS = (
     "connections list -t tenant-1",
     "connections show conn-sf-001 -t tenant-1",
@@ -306,20 +258,3 @@ def _command(app: InProcess) -> str:
         cli(*words.split())
         cli(*words.split(), "--json")
     return "".join(cli.said)
-
-
-async def _events(services: Services) -> str:
-    url = (services.settings.event_grid_topic_endpoint or "").replace("/api/events", "/_events")
-    async with httpx.AsyncClient(trust_env=False) as client:
-        return (await client.get(url)).text
-
-
-async def _peek(services: Services, queue: str) -> list[str]:
-    connection = services.settings.service_bus_connection_string
-    assert connection is not None
-    async with (
-        ServiceBusClient.from_connection_string(connection.get_secret_value()) as client,
-        client.get_queue_receiver(queue) as receiver,
-    ):
-        found = await receiver.peek_messages(max_message_count=100)
-    return [b"".join(message.body).decode() + repr(message.application_properties) for message in found]

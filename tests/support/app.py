@@ -19,10 +19,12 @@ from castiel.bootstrap import Services, build
 from castiel.ports.clock import Clock
 from castiel.ports.messaging import ReceivedMessage
 from castiel.settings import Settings, load_settings
+from infra.local.process import ServerProcess
 from infra.local.sandbox.client import SandboxControl
 from infra.local.servicebus import __file__ as _servicebus_file
 from infra.local.session import Session, session
 from infra.local.stack import LocalStack
+from tests.support.leaks import assert_nothing_leaked
 
 
 def bus_config(folder: Path, *, lock: timedelta = timedelta(seconds=5), max_delivery: int = 10) -> list[str]:
@@ -53,6 +55,11 @@ async def running_app(
             settings=settings,
         ) as running:
             yield running
+            await assert_nothing_leaked(running.stack, running.services, _log_of(running))
+
+
+def _log_of(running: Session) -> str:
+    return running.host.log() if isinstance(running.host, ServerProcess) else ""
 
 
 @dataclass
@@ -112,6 +119,7 @@ async def running_services(
         services = build(settings_for(stack, settings), clock=clock)
         try:
             yield InProcess(stack, services)
+            await assert_nothing_leaked(stack, services)
         finally:
             await services.aclose()
     finally:
