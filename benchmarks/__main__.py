@@ -17,6 +17,7 @@ BENCHMARKS = {
     "limiter": "benchmarks.bench_limiter",
     "dedupe": "benchmarks.bench_dedupe",
     "token_refresh": "benchmarks.bench_token_refresh",
+    "token_backlog": "benchmarks.bench_token_backlog",
     "scheduler": "benchmarks.bench_scheduler",
     "inbound": "benchmarks.bench_inbound",
     "inbound_growth": "benchmarks.bench_inbound_growth",

@@ -14,6 +14,7 @@ from pathlib import Path
 from castiel.errors import ConfigurationError
 from infra.local.host.errors import HostError
 from infra.local.host.functions_host import HostOptions, serve
+from infra.local.host.invoker import invocations
 from infra.local.host.settings import apply_settings, load_settings
 from infra.local.host.telemetry import configure_telemetry, shut_down
 from infra.local.process import announce, stop_with_parent
@@ -39,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--drain-seconds", type=float, default=30.0, help="how long a stop waits for running invocations")
     add("--log-file", type=Path, help="append the log to this file as well as to stderr")
     add("--verbose", action="store_true", help="log at debug level")
+    add("--quiet", action="store_true", help="no lines for the invocations that succeed")
     add(
         "--prefer-func",
         action="store_true",
@@ -47,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _configure_logging(log_file: Path | None, *, verbose: bool) -> None:
+def _configure_logging(log_file: Path | None, *, verbose: bool, quiet: bool) -> None:
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if log_file is not None:
         handlers.append(logging.FileHandler(log_file, encoding="utf-8"))
@@ -58,6 +60,7 @@ def _configure_logging(log_file: Path | None, *, verbose: bool) -> None:
     )
     for name in _QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)
+    invocations.setLevel(logging.WARNING if quiet else logging.NOTSET)
 
 
 def _run_func(app_dir: Path, port: int) -> None:
@@ -94,7 +97,7 @@ def _data_dir(app_dir: Path, options: argparse.Namespace) -> Path | None:
 def main(arguments: list[str] | None = None) -> int:
     """Run until SIGINT or SIGTERM; 0 after a drain, 2 when the app or its settings cannot be run."""
     options = _parser().parse_args(arguments)
-    _configure_logging(options.log_file, verbose=options.verbose)
+    _configure_logging(options.log_file, verbose=options.verbose, quiet=options.quiet)
     app_dir = options.app_dir.resolve()
     if options.prefer_func:
         _run_func(app_dir, options.port)

@@ -19,6 +19,8 @@ from infra.local.host.indexing import IndexedFunction
 from infra.local.host.telemetry import traced_by
 
 logger = logging.getLogger("infra.local.host")
+invocations = logging.getLogger(f"{logger.name}.invocations")
+"""The two lines of each invocation. The platform's host writes them in a process of its own."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,9 @@ class Invoker:
     ) -> Outcome:
         """Call the function with ``data`` decoded by azure-functions' converter; never raises what the handler raises."""
         invocation_id = invocation_id or str(uuid.uuid4())
-        logger.info("Executing 'Functions.%s' (Reason='%s', Id=%s)", function.name, reason, invocation_id)
+        invocations.info(
+            "Executing 'Functions.%s' (Reason='%s', Id=%s)", function.name, reason, invocation_id
+        )
         started = time.perf_counter()
         task = asyncio.create_task(self._call(function, data, metadata or {}, invocation_id, trace_parent))
         self._running.add(task)
@@ -138,7 +142,7 @@ class Invoker:
         return Outcome(invocation_id, value=task.result())
 
     def _log_end(self, function: IndexedFunction, outcome: Outcome, seconds: float) -> None:
-        logger.info(
+        invocations.info(
             "Executed 'Functions.%s' (%s, Id=%s, Duration=%.0fms)",
             function.name,
             "Succeeded" if outcome.error is None else "Failed",
