@@ -317,7 +317,15 @@ def build(
         key_sets=key_sets,
         local_changes=LocalChanges(database.shards, deduplication, outbox, clock),
         scheduler=SyncScheduler(
-            tasks, inbound, outbound, outbox, clock, ttl=ttl, late_deliveries=pending, renewal=renewal
+            tasks,
+            inbound,
+            outbound,
+            outbox,
+            database.connections,
+            clock,
+            ttl=ttl,
+            late_deliveries=pending,
+            renewal=renewal,
         ),
         inbound_worker=SyncInboundWorker(
             tasks,

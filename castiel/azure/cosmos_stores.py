@@ -12,7 +12,7 @@ from azure.cosmos.aio import ContainerProxy
 
 from castiel.azure.cosmos_batches import Batches
 from castiel.azure.cosmos_client import Collection, each, guarded
-from castiel.domain.connections import Connection
+from castiel.domain.connections import Connection, ConnectionStatus
 from castiel.domain.conversion import ConversionSchema
 from castiel.domain.credentials import Credential
 from castiel.domain.failures import FailedRecord
@@ -23,11 +23,16 @@ from castiel.domain.results import PushResult, RefreshAudit, SyncResult
 from castiel.domain.tasks import Priority, SyncTask
 from castiel.domain.webhooks import Registration, WebhookAudit
 from castiel.errors import CastielError, DocumentTooLarge, NotFound
+from castiel.ports.stores import InactiveConnection
 
 MAX_BATCH_OPERATIONS = 100
 """Of one transactional batch: https://learn.microsoft.com/azure/cosmos-db/nosql/transactional-batch"""
 MAX_BATCH_BYTES = 1_500_000
 """Under the 2 MB of the same page."""
+
+
+INACTIVE_PER_PAGE = 1000
+"""Rows of a hundred bytes."""
 
 
 def _second(moment: datetime) -> str:
@@ -154,6 +159,11 @@ class CosmosConnections:
     async def by_credential(self, tenant_id: str, credential_id: str) -> list[Connection]:
         sql = "SELECT * FROM c WHERE c.credentialId = @id"
         return [c async for c in self._connections.query(sql, {"id": credential_id}, partition=tenant_id)]
+
+    async def inactive(self) -> AsyncIterator[InactiveConnection]:
+        sql = "SELECT c.tenantId, c.id, c.status FROM c WHERE c.status IN ('paused', 'needsReauth')"
+        async for row in self._connections.rows(sql, page_size=INACTIVE_PER_PAGE):
+            yield InactiveConnection(row["tenantId"], row["id"], ConnectionStatus(row["status"]))
 
 
 LIMITS_ID = "limits"

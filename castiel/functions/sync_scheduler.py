@@ -15,6 +15,7 @@ from castiel.domain.tasks import SyncMode, SyncTask, TaskStatus
 from castiel.errors import CastielError
 from castiel.ports.clock import Clock
 from castiel.ports.messaging import Queue, QueueMessage
+from castiel.ports.stores import ConnectionStore
 from castiel.services.outbox import Outbox
 from castiel.services.sync_tasks import SyncTaskService
 from castiel.services.webhooks.renewal import WebhookRenewal
@@ -28,11 +29,12 @@ CLAIMS_AT_ONCE = 16
 
 @dataclass(slots=True)
 class SchedulerRun:
-    """What one run did."""
+    """What one run did. ``disabled`` and ``paused`` are due and left alone: the task is, or its connection."""
 
     queued: int = 0
     failed: int = 0
     disabled: int = 0
+    paused: int = 0
     repaired: int = 0
     outbox_sent: int = 0
     deliveries_sent: int = 0
@@ -48,6 +50,7 @@ class SyncScheduler:
         inbound: Queue,
         outbound: Queue,
         outbox: Outbox,
+        connections: ConnectionStore,
         clock: Clock,
         *,
         ttl: timedelta,
@@ -61,6 +64,7 @@ class SyncScheduler:
             SyncMode.PUSH: outbound,
         }
         self._outbox = outbox
+        self._connections = connections
         self._clock = clock
         self._ttl = ttl
         self._late_deliveries = late_deliveries
@@ -87,15 +91,17 @@ class SyncScheduler:
                     failures.append(error)
             telemetry.record("sync_scheduler_duration_ms", (self._clock.monotonic() - started) * 1000)
             logger.info(
-                "scheduler run: %d queued, %d failed, %d repaired, %d disabled",
+                "scheduler run: %d queued, %d failed, %d repaired, %d disabled, %d paused",
                 run.queued,
                 run.failed,
                 run.repaired,
                 run.disabled,
+                run.paused,
                 extra={
                     "queued": run.queued,
                     "failed": run.failed,
                     "disabled": run.disabled,
+                    "paused": run.paused,
                     "repaired": run.repaired,
                 },
             )
@@ -138,7 +144,7 @@ class SyncScheduler:
         run.disabled = await self._tasks.count_disabled()
         waiting: dict[str, list[SyncTask]] = defaultdict(list)
         try:
-            async for some in _chunks(self._tasks.due(), BATCH_SIZE):
+            async for some in _chunks(self._runnable(run), BATCH_SIZE):
                 # Whatever goes wrong, what was claimed is sent or given back below.
                 claims = await asyncio.gather(*self._claims(some), return_exceptions=True)
                 claimed = {id(task) for tasks in claims if isinstance(tasks, list) for task in tasks}
@@ -153,6 +159,19 @@ class SyncScheduler:
         finally:
             outcomes = [await self._send_rest(tasks, run) for tasks in waiting.values()]
         _raise_first(outcomes)
+
+    async def _runnable(self, run: SchedulerRun) -> AsyncIterator[SyncTask]:
+        """What is due, without the tasks of connections that no work is done on: a worker could only fail them.
+
+        They stay due, and go at the first run after their connection is active again. Which connections those are is
+        asked once, not task by task: few are inactive, however many there are.
+        """
+        inactive = {(each.tenant_id, each.id) async for each in self._connections.inactive()}
+        async for task in self._tasks.due():
+            if (task.tenant_id, task.connection_id) in inactive:
+                run.paused += 1
+            else:
+                yield task
 
     def _claims(self, tasks: Sequence[SyncTask]) -> Iterator[Awaitable[list[SyncTask]]]:
         """The claims of each tenant's tasks, which share a partition and so a write."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from castiel.domain.connections import Connection
+from castiel.domain.connections import Connection, ConnectionStatus
 from castiel.domain.conversion import ConversionSchema
 from castiel.domain.credentials import Credential
 from castiel.domain.failures import FailedRecord
@@ -139,6 +139,14 @@ class ShardStore(Protocol):
         """Count the request units that the block spends on the database, by itself or through tasks that it starts."""
 
 
+class InactiveConnection(NamedTuple):
+    """A connection that no work is done on, and why."""
+
+    tenant_id: str
+    id: str
+    status: ConnectionStatus
+
+
 class ConnectionStore(Protocol):
     """``connections``."""
 
@@ -151,6 +159,12 @@ class ConnectionStore(Protocol):
 
     async def by_credential(self, tenant_id: str, credential_id: str) -> list[Connection]:
         """The connections that authenticate with a credential."""
+
+    def inactive(self) -> AsyncIterator[InactiveConnection]:
+        """The connections of all tenants whose status is anything but ``active``: one query, streamed.
+
+        Whatever else may be wrong with a document, it is told: only its ids and its status are read.
+        """
 
 
 class LimitStore(Protocol):

@@ -16,6 +16,9 @@ from castiel.ports.stores import ConnectionStore, ShardStore
 
 logger = logging.getLogger(__name__)
 
+Statuses = dict[tuple[str, str], ConnectionStatus | None]
+"""By tenant and connection; ``None``: it is gone. One that is missing is active, as far as is known."""
+
 SWEEP_AFTER = timedelta(minutes=2)
 """A marker this old was left by a crash, not by a send that is going on."""
 
@@ -127,10 +130,13 @@ class Outbox:
         await self._shards.save(found)
 
     async def sweep(self) -> int:
-        """Send what a crash left behind, and what waited for a person who has come. Returns how many messages."""
+        """Send what a crash left behind, and what waited for a person who has come. Returns how many messages.
+
+        Nothing is sent for a connection that no work is done on: what a crash left for it stays until there is again.
+        """
         sent = 0
         page: list[Shard] = []
-        statuses: dict[tuple[str, str], ConnectionStatus] = {}
+        statuses: Statuses = {(c.tenant_id, c.id): c.status async for c in self._connections.inactive()}
         async for shard in self._shards.with_old_outbox(self._clock.now() - SWEEP_AFTER):
             page.append(shard)
             if len(page) == 100:
@@ -138,31 +144,32 @@ class Outbox:
                 page = []
         return sent + await self._sweep(page, statuses)
 
-    async def _sweep(self, shards: Sequence[Shard], statuses: dict[tuple[str, str], ConnectionStatus]) -> int:
+    async def _sweep(self, shards: Sequence[Shard], statuses: Statuses) -> int:
         ready: set[str] = set()
         dropped: set[str] = set()
         for shard in shards:
             for entry in shard.outbox:
-                status = ConnectionStatus.ACTIVE
-                if entry.waiting:
-                    status = await self._status(shard.tenant_id, entry.connection_id, statuses)
+                status = await self._status(shard.tenant_id, entry, statuses)
                 if status is ConnectionStatus.ACTIVE:
                     ready.add(entry.id)
-                elif status is ConnectionStatus.PAUSED:
-                    # By a person, or it is gone: nothing is announced to such a connection.
+                elif status is None or (entry.waiting and status is ConnectionStatus.PAUSED):
+                    # It is gone, or a person has paused it: nothing is announced to such a connection.
                     dropped.add(entry.id)
         return await self._send(shards, ready, dropped)
 
     async def _status(
-        self, tenant_id: str, connection_id: str, known: dict[tuple[str, str], ConnectionStatus]
-    ) -> ConnectionStatus:
-        key = (tenant_id, connection_id)
-        if key not in known:
+        self, tenant_id: str, entry: OutboxEntry, statuses: Statuses
+    ) -> ConnectionStatus | None:
+        """``None`` for a connection that is gone."""
+        # Only what waits for a person is worth a read of its connection, which may be gone meanwhile: the other markers
+        # are a crash's, and an outage of the queue may leave some for every connection there is.
+        key = (tenant_id, entry.connection_id)
+        if key not in statuses and entry.waiting:
             try:
-                known[key] = (await self._connections.get(tenant_id, connection_id)).status
+                statuses[key] = (await self._connections.get(tenant_id, entry.connection_id)).status
             except NotFound:
-                known[key] = ConnectionStatus.PAUSED
-        return known[key]
+                statuses[key] = None
+        return statuses.get(key, ConnectionStatus.ACTIVE)
 
     def _message(self, shard: Shard, entry: OutboxEntry) -> QueueMessage:
         reference = shard.reference(entry.connection_id, entry.entity)

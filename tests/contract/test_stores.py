@@ -13,8 +13,17 @@ from azure.cosmos import PartitionKey
 from azure.cosmos.aio import DatabaseProxy
 
 from castiel.azure.cosmos_shards import CosmosShards
-from castiel.azure.cosmos_stores import CosmosConflicts, CosmosFailedRecords, CosmosResults, CosmosTasks
+from castiel.azure.cosmos_stores import (
+    CosmosConflicts,
+    CosmosConnections,
+    CosmosFailedRecords,
+    CosmosLimits,
+    CosmosResults,
+    CosmosTasks,
+)
+from castiel.domain.connections import Connection, ConnectionStatus
 from castiel.domain.failures import FailedRecord
+from castiel.domain.limits import TenantLimits
 from castiel.domain.messages import Operation
 from castiel.domain.parked import ParkedConflict
 from castiel.domain.results import PushResult
@@ -23,12 +32,14 @@ from castiel.domain.tasks import Priority, SyncMode, SyncTask, TaskStatus
 from castiel.errors import AlreadyExists, Conflict, NotFound
 from castiel.ports.stores import (
     ConflictStore,
+    ConnectionStore,
     FailedRecordStore,
     LiveReference,
     SaveOutcome,
     ShardStore,
     TaskStore,
 )
+from tests.support.fakes.documents import MemoryConnections
 from tests.support.fakes.records import MemoryConflicts, MemoryFailedRecords, MemoryShards, MemoryTasks
 
 NOON = datetime(2025, 12, 10, 12, 0, tzinfo=UTC)
@@ -41,12 +52,15 @@ class Stores:
     tasks: TaskStore
     conflicts: ConflictStore
     failed: FailedRecordStore
+    connections: ConnectionStore
 
 
 @pytest.fixture(params=["memory", pytest.param("cosmos", marks=pytest.mark.stack)])
 async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
     if request.param == "memory":
-        yield Stores(MemoryShards(), MemoryTasks(), MemoryConflicts(), MemoryFailedRecords())
+        yield Stores(
+            MemoryShards(), MemoryTasks(), MemoryConflicts(), MemoryFailedRecords(), MemoryConnections()
+        )
         return
     account = request.getfixturevalue("cosmos_account")
     async with account.client() as client:
@@ -71,6 +85,7 @@ async def _on_cosmos(database: DatabaseProxy) -> Stores:
         CosmosTasks(await container("sync-tasks", "/tenantId")),
         CosmosConflicts(await container("conflicts", "/tenantId")),
         CosmosFailedRecords(await container("sync-results", "/tenantId", "/executedOn")),
+        CosmosConnections(await container("connections", "/tenantId")),
     )
 
 
@@ -353,6 +368,40 @@ async def test_the_due_are_streamed_while_claims_change_them(stores: Stores) -> 
         each.queue("exec", NOON)
         claimed.append((await stores.tasks.replace(each)).id)
     assert len(claimed) == len(set(claimed)) == 250
+
+
+def connection(name: str, tenant: str, status: ConnectionStatus) -> Connection:
+    return Connection(
+        id=name, tenant_id=tenant, integration_id="crm", credential_id=f"cred-{name}", status=status
+    )
+
+
+async def test_the_inactive_connections_of_all_tenants_are_those_that_are_not_active(stores: Stores) -> None:
+    for tenant in ("acme", "other"):
+        for status in ConnectionStatus:
+            await stores.connections.create(connection(status.value, tenant, status))
+    back = await stores.connections.create(connection("back", "acme", ConnectionStatus.NEEDS_REAUTH))
+    back.status = ConnectionStatus.ACTIVE
+    await stores.connections.replace(back)
+    found = [tuple(each) async for each in stores.connections.inactive()]
+    assert sorted(found) == sorted(
+        (tenant, status.value, status)
+        for tenant in ("acme", "other")
+        for status in ConnectionStatus
+        if status is not ConnectionStatus.ACTIVE
+    )
+
+
+@pytest.mark.stack
+async def test_what_else_is_in_their_container_is_no_inactive_connection(
+    cosmos_database: DatabaseProxy,
+) -> None:
+    container = await cosmos_database.create_container("connections", PartitionKey(path="/tenantId"))
+    await CosmosLimits(container).put(TenantLimits(tenant_id="acme"))
+    broken = connection("broken", "acme", ConnectionStatus.NEEDS_REAUTH).to_json()
+    await container.upsert_item({**broken, "entities": "unreadable"})
+    found = [each async for each in CosmosConnections(container).inactive()]
+    assert [(each.id, each.status) for each in found] == [("broken", ConnectionStatus.NEEDS_REAUTH)]
 
 
 def parked(name: str, **more: Any) -> ParkedConflict:

@@ -16,6 +16,7 @@ from castiel.domain.connections import ConnectionStatus
 from castiel.domain.results import SyncResult, SyncStatus
 from castiel.domain.shards import LOCAL, Shard
 from castiel.domain.tasks import SyncMode, SyncTask, TaskStatus
+from castiel.ports.messaging import ReceivedMessage
 from castiel.services.push_task import PAGE
 from infra.local.sample import SampleProvider, make_due, plant
 from infra.local.sandbox.client import SandboxControl
@@ -77,12 +78,17 @@ class Company:
 
     async def run_task(self) -> SyncTask:
         """The scheduler queues the task, the worker runs it."""
+        message = await self.queued_task()
+        await self.stack.services.outbound_worker.handle([message])
+        return await self.task()
+
+    async def queued_task(self) -> ReceivedMessage:
+        """The message by which the scheduler queues the task."""
         await make_due(self.stack.services, self.sample)
         await self.stack.services.scheduler.run()
         [message] = await self.stack.take(OUTBOUND)
         assert json.loads(message.body)["taskId"] == self.sample.task_id
-        await self.stack.services.outbound_worker.handle([message])
-        return await self.task()
+        return message
 
     async def task(self) -> SyncTask:
         return await self.stack.services.stores.tasks.get(self.sample.tenant, self.sample.task_id)
@@ -227,9 +233,14 @@ async def test_a_connection_that_waits_for_a_person_is_not_swept(
     company = Company(stack, sample)
     async with company:
         await company.create("Waiting")
+    message = await company.queued_task()
     await company.set_status(ConnectionStatus.NEEDS_REAUTH)
-    task = await company.run_task()
+    await stack.services.outbound_worker.handle([message])
+    task = await company.task()
     assert (task.status, (await company.result(task)).error_code) == (TaskStatus.FAILED, "ConnectionPaused")
+    await make_due(stack.services, sample)
+    run = await stack.services.scheduler.run()
+    assert (run.queued, run.paused) == (0, 1)
     assert await company.announced() == {}
     await company.set_status(ConnectionStatus.ACTIVE)
     await company.run_task()

@@ -370,3 +370,48 @@ async def test_nothing_is_kept_for_a_connection_that_a_person_pauses(ring: Ring)
     await set_status(ring, ConnectionStatus.PAUSED)
     assert await sweep(ring) == 0
     assert (await ring.world.shards.get(TENANT, shard.id)).outbox == []
+
+
+async def crashed(ring: Ring, shard: Shard, title: str) -> None:
+    """A change whose marker was stored, and whose sender died then."""
+    shard = await ring.world.shards.get(TENANT, shard.id)
+    shard.fields["title"] = title
+    connection = await ring.world.connections.get(TENANT, "crm")
+    ring.world.outbox.announce(shard, [connection], Operation.UPDATE, ["title"], "exec-crashed")
+    await ring.world.shards.save([shard])
+
+
+@pytest.mark.parametrize("status", [ConnectionStatus.NEEDS_REAUTH, ConnectionStatus.PAUSED])
+async def test_what_a_crash_left_is_not_sent_into_a_connection_that_is_not_active(
+    ring: Ring, status: ConnectionStatus
+) -> None:
+    [shard] = await people(ring, 1)
+    await crashed(ring, shard, "Clerk")
+    await set_status(ring, status)
+    for _ in range(3):
+        assert (await sweep(ring), ring.take()) == (0, [])
+    await set_status(ring, ConnectionStatus.ACTIVE)
+    assert await sweep(ring) == 1
+    await ring.worker.handle(ring.take())
+    assert [fields["title"] for fields in ring.providers["crm"].live().values()] == ["Clerk"]
+    assert await sweep(ring) == 0
+
+
+async def test_a_sweep_reads_no_connection_for_what_a_crash_left(ring: Ring) -> None:
+    for shard in await people(ring, 5):
+        await crashed(ring, shard, "Clerk")
+    ring.world.connections.asked.clear()
+    assert await sweep(ring) == 5
+    assert ring.world.connections.asked == {"inactive": 1}
+
+
+async def test_what_waits_for_a_connection_that_is_gone_is_dropped(ring: Ring) -> None:
+    shards = await people(ring, 2)
+    await set_status(ring, ConnectionStatus.NEEDS_REAUTH)
+    for shard in shards:
+        await change(ring, shard, title="Clerk")
+    await ring.world.connections.delete(await ring.world.connections.get(TENANT, "crm"))
+    ring.world.connections.asked.clear()
+    assert (await sweep(ring), ring.take()) == (0, [])
+    assert ring.world.connections.asked == {"inactive": 1, "get": 1}
+    assert [(await ring.world.shards.get(TENANT, shard.id)).outbox for shard in shards] == [[], []]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from castiel.domain.connections import Connection, EntitySync
+from castiel.domain.connections import Connection, ConnectionStatus, EntitySync
 from castiel.domain.messages import Operation, SyncMessage
 from castiel.domain.tasks import EntityCheckpoint, Progress, Schedule, SyncMode, SyncTask, TaskStatus
 from castiel.errors import NotFound, ProviderRateLimited, QueueUnavailable
@@ -56,7 +56,27 @@ class Hour:
         self.world = World(clock=self.clock)
         self.service = SyncTaskService(self.tasks, self.leases, self.clock, message_ttl=TTL)
         self.scheduler = SyncScheduler(
-            self.service, self.inbound, self.outbound, self.world.outbox, self.clock, ttl=TTL
+            self.service,
+            self.inbound,
+            self.outbound,
+            self.world.outbox,
+            self.world.connections,
+            self.clock,
+            ttl=TTL,
+        )
+
+    async def connect(
+        self, number: int, status: ConnectionStatus = ConnectionStatus.ACTIVE, tenant: str = TENANT
+    ) -> Connection:
+        """The connection of the task of that number."""
+        return await self.world.connections.create(
+            Connection(
+                id=f"conn-{number}",
+                tenant_id=tenant,
+                integration_id="crm",
+                credential_id=f"cred-{number}",
+                status=status,
+            )
         )
 
     async def plant(self, number: int = 0, **more: Any) -> SyncTask:
@@ -198,6 +218,55 @@ async def test_disabled_tasks_are_counted_and_left() -> None:
     await hour.plant(enabled=False)
     run = await hour.scheduler.run()
     assert (run.disabled, run.queued, hour.inbound.sent) == (1, 0, [])
+
+
+@pytest.mark.parametrize("status", [each for each in ConnectionStatus if each is not ConnectionStatus.ACTIVE])
+@pytest.mark.parametrize("mode", list(SyncMode))
+async def test_the_tasks_of_a_connection_that_is_not_active_are_counted_and_go_once_it_is(
+    status: ConnectionStatus, mode: SyncMode, caplog: pytest.LogCaptureFixture
+) -> None:
+    hour = Hour()
+    stopped = await hour.connect(0, status)
+    await hour.connect(1)
+    await hour.plant(0, sync_mode=mode)
+    await hour.plant(1, sync_mode=mode)
+    before = await hour.task(0)
+    with caplog.at_level("INFO", "castiel.functions.sync_scheduler"):
+        for _ in range(3):
+            run = await hour.scheduler.run()
+            assert (run.paused, run.disabled, run.failed, run.repaired) == (1, 0, 0, 0)
+            hour.clock.advance(TTL.total_seconds() / 4)
+    assert await hour.task(0) == before, "not claimed, not written: it is due as it was"
+    sent = [*hour.inbound.sent, *hour.outbound.sent]
+    assert [SyncMessage.model_validate_json(each.body).task_id for each in sent] == ["task-1"]
+    assert [vars(record)["paused"] for record in caplog.records if "scheduler run" in record.msg] == [1] * 3
+
+    stopped.status = ConnectionStatus.ACTIVE
+    await hour.world.connections.replace(stopped)
+    run = await hour.scheduler.run()
+    assert (run.queued, run.paused) == (1, 0)
+    assert (await hour.task(0)).status is TaskStatus.QUEUED
+
+
+async def test_another_tenants_connection_of_the_same_name_stops_nothing() -> None:
+    hour = Hour()
+    await hour.connect(0, ConnectionStatus.NEEDS_REAUTH, tenant="other")
+    await hour.connect(0)
+    await hour.plant()
+    run = await hour.scheduler.run()
+    assert (run.queued, run.paused) == (1, 0)
+
+
+async def test_which_connections_are_inactive_is_asked_once_however_many_tasks_there_are() -> None:
+    hour = Hour()
+    for number in range(3 * BATCH_SIZE):
+        await hour.connect(number, ConnectionStatus.NEEDS_REAUTH if number % 3 else ConnectionStatus.ACTIVE)
+        await hour.plant(number)
+    hour.world.connections.asked.clear()
+    run = await hour.scheduler.run()
+    assert (run.queued, run.paused) == (BATCH_SIZE, 2 * BATCH_SIZE)
+    # By what is due, and by the sweep.
+    assert hour.world.connections.asked == {"inactive": 2}
 
 
 async def test_a_task_disabled_after_it_was_queued_is_dropped_by_the_worker() -> None:

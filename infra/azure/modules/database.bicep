@@ -54,7 +54,7 @@ var containers = [
   {
     name: 'connections'
     partitionKey: ['/tenantId']
-    indexed: ['/tenantId/?', '/credentialId/?']
+    indexed: ['/tenantId/?', '/credentialId/?', '/status/?']
     composite: []
     ttl: 0
   }

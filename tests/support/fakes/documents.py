@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from castiel.domain.connections import Connection
+from castiel.domain.connections import Connection, ConnectionStatus
 from castiel.domain.credentials import Credential, CredentialType
 from castiel.domain.model import Document
 from castiel.domain.results import RefreshAudit
 from castiel.domain.webhooks import Registration, WebhookAudit
 from castiel.errors import AlreadyExists, Conflict, NotFound, StoreUnavailable
+from castiel.ports.stores import InactiveConnection
 from tests.support.fakes.crash import CrashPoints
 
 D = TypeVar("D", bound=Document)
@@ -125,12 +127,14 @@ class MemoryCredentials(MemoryDocuments[Credential]):
 
 
 class MemoryConnections(MemoryDocuments[Connection]):
-    """:class:`~castiel.ports.stores.ConnectionStore`."""
+    """:class:`~castiel.ports.stores.ConnectionStore`. ``asked`` counts the reads of single ones, and the queries."""
 
     def __init__(self) -> None:
         super().__init__(Connection)
+        self.asked: Counter[str] = Counter()
 
     async def get(self, tenant_id: str, connection_id: str) -> Connection:
+        self.asked["get"] += 1
         return self.read((tenant_id, connection_id))
 
     async def create(self, connection: Connection) -> Connection:
@@ -147,6 +151,12 @@ class MemoryConnections(MemoryDocuments[Connection]):
 
     async def by_credential(self, tenant_id: str, credential_id: str) -> list[Connection]:
         return [c for c in self.all() if (c.tenant_id, c.credential_id) == (tenant_id, credential_id)]
+
+    async def inactive(self) -> AsyncIterator[InactiveConnection]:
+        self.asked["inactive"] += 1
+        for c in self.all():
+            if c.status is not ConnectionStatus.ACTIVE:
+                yield InactiveConnection(c.tenant_id, c.id, c.status)
 
 
 class MemoryRegistrations(MemoryDocuments[Registration]):
