@@ -6,6 +6,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urljoin
@@ -15,8 +16,9 @@ from opentelemetry.instrumentation.utils import suppress_http_instrumentation
 from pydantic import SecretStr
 
 from castiel import telemetry, tracing
+from castiel.adapters.certified import CertifiedClients
 from castiel.adapters.errors_table import ErrorDetail, ErrorRule, classify
-from castiel.adapters.mutual_tls import ClientCertificate, client_context
+from castiel.adapters.mutual_tls import ClientCertificate
 from castiel.adapters.pinned import PinnedBackend, PinnedTransport, Resolve, resolve_by_machine
 from castiel.adapters.retry_after import retry_after_seconds
 from castiel.adapters.shared import Shared
@@ -86,8 +88,7 @@ class HttpPool:
             "headers": {"User-Agent": "castiel/1"},
         }
         self._client = self._open(verify or True)
-        self._verify = verify
-        self._certified: dict[ClientCertificate, httpx.AsyncClient] = {}
+        self._certified = CertifiedClients(self._open, verify)
 
     def _open(self, verify: ssl.SSLContext | bool) -> httpx.AsyncClient:
         return httpx.AsyncClient(
@@ -96,17 +97,13 @@ class HttpPool:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        for client in (self._client, *self._certified.values()):
-            await client.aclose()
+        await self._client.aclose()
+        await self._certified.aclose()
 
-    def _client_for(self, certificate: ClientCertificate | None) -> httpx.AsyncClient:
-        """Connections that present a certificate are nobody else's."""
-        if certificate is None:
-            return self._client
-        if certificate not in self._certified:
-            context = client_context(certificate, self._verify)
-            self._certified[certificate] = self._open(context)
-        return self._certified[certificate]
+    def _client_for(
+        self, certificate: ClientCertificate | None
+    ) -> AbstractAsyncContextManager[httpx.AsyncClient]:
+        return nullcontext(self._client) if certificate is None else self._certified.using(certificate)
 
     async def send(
         self,
@@ -131,27 +128,24 @@ class HttpPool:
         """
         self.policy.check(url)
         with tracing.provider_call(method, url) as span:
-            reply = await self._send(
-                method, url, headers, params, content, form, safe=safe, auth=auth, certificate=certificate
-            )
+            async with self._client_for(certificate) as client:
+                reply = await self._send(client, method, url, headers, params, content, form, safe, auth)
             tracing.answered(span, reply.status)
             return reply
 
     async def _send(
         self,
+        client: httpx.AsyncClient,
         method: str,
         url: str,
         headers: Mapping[str, str] | None,
         params: Params | None,
         content: bytes | None,
         form: Mapping[str, str] | None,
-        *,
         safe: bool | None,
         auth: httpx.Auth | None,
-        certificate: ClientCertificate | None,
     ) -> HttpReply:
         repeatable = method in SAFE_METHODS if safe is None else safe
-        client = self._client_for(certificate)
         try:
             request = client.build_request(
                 method,

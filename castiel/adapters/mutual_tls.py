@@ -14,10 +14,14 @@ from castiel.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class ClientCertificate:
-    """A certificate chain and its unencrypted private key, both PEM."""
+    """A certificate chain and its unencrypted private key, both PEM.
+
+    ``owner``: whose it is (tenant, credential). Another certificate of the same owner takes its place.
+    """
 
     certificate: str
     key: SecretStr
+    owner: tuple[str, str] | None = None
 
     def __repr__(self) -> str:
         return "ClientCertificate(…)"

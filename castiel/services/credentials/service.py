@@ -149,7 +149,10 @@ class SecureCredentialService:
                 return None
             certificate = found
         key = await self.reader.companion(credential, CredentialType.CLIENT_PRIVATE_KEY)
-        return ClientCertificate(certificate.get_secret_value(), key) if key is not None else None
+        if key is None:
+            return None
+        owner = (stored.credential.tenant_id, stored.credential.id)
+        return ClientCertificate(certificate.get_secret_value(), key, owner)
 
 
 def _is_refused(stored: StoredToken, refused: TokenSecret | None) -> bool:
