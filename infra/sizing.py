@@ -34,7 +34,8 @@ SHARD, TASK, RESULT = 2_216, 1_231, 860
 FENCE, LEDGER, SEEN, LIMITS = 163, 162, 153, 3_608
 AUDIT, PUSH_RESULT = 1_500, 400
 """Assumed: bytes of a delivery's audit record, and of a push's result."""
-FENCE_DAYS = 7
+FENCES = CHANGED * PEAK / 24 + 2 * CONNECTIONS
+"""Remembered for an hour after a lease: those of the shards pushed in the busiest, and of each connection's work."""
 LOG_BYTES = 3_000
 """Assumed: telemetry of one message, requests, dependencies and lines together."""
 
@@ -69,8 +70,8 @@ RU_A_DAY: Mapping[str, float] = {
 
 STORED = RECORDS * SHARD + MONTH * (PULLS * RESULT + PUSHES * PUSH_RESULT + DELIVERIES * AUDIT)
 """Bytes of one tenant in Cosmos DB, the records and 30 days of results and audits; indexes add about 15 %."""
-REDIS = FENCE * CHANGED * FENCE_DAYS + LEDGER * PUSHES * FIELDS + SEEN * DELIVERIES + LIMITS * CONNECTIONS
-"""Bytes of one tenant in Redis: fences for a week, the ledger and the seen deliveries for a day."""
+REDIS = FENCE * FENCES + LEDGER * PUSHES * FIELDS + SEEN * DELIVERIES + LIMITS * CONNECTIONS
+"""Bytes of one tenant in Redis: fences for an hour, the ledger and the seen deliveries for a day."""
 
 # Seconds of one instance, assumed: a pull takes 1 s and a push 0.45 s, eight at once in an instance; a delivery 50 ms.
 INSTANCE_SECONDS = {"inbound": PULLS * 1.0 / 8, "outbound": PUSHES * 0.45 / 8, "webhook": DELIVERIES * 0.05}
@@ -118,7 +119,7 @@ LIMITS_MET: tuple[Limit, ...] = (
         0.8 * 24e9,
         "bytes",
         REDIS,
-        "keep fences for an hour instead of a week, then cluster: each script keeps to one slot already",
+        "cluster: each script keeps to one slot already",
     ),
     Limit(
         "Key Vault: 30 new versions a second",

@@ -44,14 +44,24 @@ async def guarded(call: Any) -> Any:
         raise CacheUnavailable(f"Redis: {type(error).__name__}") from error
 
 
-# A lease's fence comes from Redis' clock, so that it grows even when Redis lost its data.
-_ACQUIRE = """
+FENCE_SECONDS = 3600
+"""How long a lease's last fence is remembered: longer than anybody may hold the lease.
+
+A fence is the time of Redis' clock in milliseconds, and one more than the last where that is known: a lease taken twice
+within a millisecond, or after the clock was set back, still gets a higher number. The number is compared with the fence
+in a task's document, which may be a year old, so no memory of it would be long enough; growing beyond it is the clock's
+part. What remembers the last fence ends by that same clock: once it is gone, the clock is past the fence by the whole
+hour. A number can be given twice, or a lower one, only if the clock is set back by more than that: a machine's is
+corrected, and differs from its replica's, by seconds. A Redis that lost its data has had the clock alone all along.
+"""
+
+_ACQUIRE = f"""
 local fence = redis.call('GET', KEYS[2])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local next = math.max(now, (tonumber(fence) or 0) + 1)
 if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then
-  redis.call('SET', KEYS[2], string.format('%.0f', next), 'PX', 604800000)
+  redis.call('SET', KEYS[2], string.format('%.0f', next), 'EX', {FENCE_SECONDS})
   return string.format('%.0f', next)
 end
 return false

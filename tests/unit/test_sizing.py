@@ -6,9 +6,11 @@ import re
 
 import pytest
 
+from castiel.azure.redis_client import FENCE_SECONDS
 from infra.sizing import (
     DOCUMENT,
     GIGABYTES,
+    HOUR,
     LIMITS_MET,
     PULLS_AT_ONCE,
     REDIS_MONTH,
@@ -36,6 +38,7 @@ def test_the_arithmetic_is_that_of_what_is_deployed() -> None:
     concurrency = host_settings(sites()["inbound"])["extensions"]["serviceBus"]["maxConcurrentCalls"]
     assert scale["inbound"]["maximumInstanceCount"] * concurrency == PULLS_AT_ONCE
     assert HOST["functionTimeout"] == "00:10:00"
+    assert FENCE_SECONDS == HOUR
     throughput = [
         each.body["properties"]["options"]["autoscaleSettings"]["maxThroughput"]
         for kind in ("sqlDatabases", "sqlDatabases/containers")
