@@ -15,6 +15,7 @@ HEALTH_WINDOW = timedelta(hours=24)
 DEGRADED_SHARE = 0.05
 """Of deliveries refused or failed."""
 FAILED_SHARE = 0.5
+_HANDSHAKES = frozenset({"handshake", "first_secret"})
 HELD_FOR = timedelta(minutes=90)
 """Longer than the scheduler's sweep leaves anything waiting."""
 
@@ -40,6 +41,8 @@ class RegistrationHealth(Model):
     """Minutes in which deliveries were turned away, not deliveries."""
     pending: int = 0
     own_test: int = 0
+    handshakes: int = 0
+    """Deliveries by which the provider made sure of the address, or brought its secret: no events."""
     last_received_at: UtcDatetime | None = None
     last_accepted_at: UtcDatetime | None = None
     reasons: dict[str, int] = Field(default_factory=dict)
@@ -80,6 +83,7 @@ def _count(found: RegistrationHealth, one: WebhookAudit) -> None:
     if one.status == 200:
         found.accepted += 1
         found.own_test += one.reason == "test"
+        found.handshakes += one.reason in _HANDSHAKES
         found.last_accepted_at = max(found.last_accepted_at or one.received_at, one.received_at)
     elif one.status == 401:
         found.refused += 1
@@ -126,11 +130,31 @@ def _advise(
         say("Deliveries still use the secret before the newest: set the new one before the overlap ends.")
     if oldest_pending is not None and now - oldest_pending > HELD_FOR:
         say("Deliveries have waited for the queue for too long: check Service Bus and the scheduler.")
-    if found.deliveries == found.own_test and registration.enabled and not registration.pending_verification:
-        old = registration.created_at is None or now - registration.created_at > HEALTH_WINDOW
-        if old:
-            say("Nothing has arrived in 24 hours: check that the provider still has the webhook's address.")
+    if registration.enabled and not registration.pending_verification:
+        _advise_silence(say, found, registration, now)
     return failed
+
+
+def _advise_silence(
+    say: Callable[[str], None], found: RegistrationHealth, registration: Registration, now: datetime
+) -> None:
+    """Of a registration that has been there for a day in which no event came, not even one that was turned away."""
+    if found.rate_limited or found.deliveries > found.own_test + found.handshakes:
+        return
+    if registration.created_at is not None and now - registration.created_at <= HEALTH_WINDOW:
+        return
+    if found.handshakes:
+        say(
+            "Only the provider's handshake has arrived in 24 hours, no event: check which events its webhook is"
+            " subscribed to."
+        )
+    elif found.own_test:
+        say(
+            "Only our own test has arrived in 24 hours, nothing from the provider: check that it still has the"
+            " webhook's address."
+        )
+    else:
+        say("Nothing has arrived in 24 hours: check that the provider still has the webhook's address.")
 
 
 def _advise_renewal(say: Callable[[str], None], registration: Registration, now: datetime) -> bool:

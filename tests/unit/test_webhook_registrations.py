@@ -180,6 +180,44 @@ def test_health_is_judged_from_the_deliveries(
     assert word is None or any(word in text for text in found.recommendations)
 
 
+_NOTHING, _HANDSHAKE, _TEST = "Nothing has arrived", "Only the provider's handshake", "Only our own test"
+
+
+@pytest.mark.parametrize(
+    ("records", "said"),
+    [
+        ([], _NOTHING),
+        ([record(1, 200, reason="handshake")], _HANDSHAKE),
+        ([record(1, 200, reason="first_secret", verified=False)], _HANDSHAKE),
+        ([record(1, 200, reason="handshake"), record(2, 200, reason="test")], _HANDSHAKE),
+        ([record(1, 200, reason="test")], _TEST),
+        ([record(1, 200, reason="handshake"), record(2, 200)], None),
+        ([record(1, 200, reason="test"), record(2, 200, duplicate=True, reason="duplicate")], None),
+        ([record(1, 200, reason="handshake"), record(2, 401, reason="mismatch")], None),
+        ([record(1, 429, reason="rate_limited")], None),
+    ],
+)
+def test_of_a_day_without_events_it_is_said_what_did_arrive(
+    records: list[WebhookAudit], said: str | None
+) -> None:
+    now = YieldingClock().now()
+    registration = Registration(
+        id=REGISTRATION,
+        tenant_id=TENANT,
+        integration_id="slack",
+        connection_id="conn-1",
+        scheme="slack",
+        secret_names=["hook-secret"],
+    )
+    for created_at, expected in ((None, said), (now - timedelta(hours=25), said), (now, None)):
+        registration.created_at = created_at
+        found = assess(registration, records, now)
+        of_silence = [
+            text for text in found.recommendations if text.startswith((_NOTHING, _HANDSHAKE, _TEST))
+        ]
+        assert [text.startswith(expected or "") for text in of_silence] == ([True] if expected else [])
+
+
 async def test_one_bad_item_fails_alone_and_an_outage_fails_all() -> None:
     written: list[int] = []
     outage = False
