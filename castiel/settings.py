@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -36,7 +36,9 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 class Settings(BaseSettings):
     """The settings by their environment names. Durations say their unit in the name."""
 
-    model_config = SettingsConfigDict(case_sensitive=False, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        case_sensitive=False, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     castiel_environment: Literal["cloud", "local"] = Field(
         default="cloud",
@@ -147,16 +149,21 @@ class Settings(BaseSettings):
     @field_validator("cosmos_endpoint", "key_vault_url", "event_grid_topic_endpoint", "castiel_sandbox_url")
     @classmethod
     def _is_url(cls, value: str | None) -> str | None:
-        if value is not None and (
-            urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname
-        ):
-            raise ValueError("give a whole address, https://…")
+        if value is not None:
+            parts = _split(value)
+            if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError("give a whole address, https://…")
         return value
 
     @field_validator("redis_url")
     @classmethod
     def _is_redis_url(cls, value: SecretStr) -> SecretStr:
-        if urlsplit(value.get_secret_value()).scheme not in ("redis", "rediss", "unix"):
+        parts = _split(value.get_secret_value())
+        if parts is None:
+            raise ValueError(
+                "its host or port can't be read: what is no letter or digit in a password is percent-encoded"
+            )
+        if parts.scheme not in ("redis", "rediss", "unix"):
             raise ValueError("give rediss://host:port (or redis:// on this machine)")
         return value
 
@@ -204,11 +211,22 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
-        lines = [_line(problem["loc"], problem["msg"], problem["type"]) for problem in problems]
-        # Pydantic checks what belongs together only when every single field is good: say this one with the others.
-        if all(problem["loc"] for problem in problems) and not _bus_named():
-            lines.append(NEITHER_BUS)
-        raise ConfigurationError("settings:\n" + "\n".join(f"  {line}" for line in lines)) from None
+    # Raised out here, so that the new error has no other behind it: that one holds what was given, secrets too.
+    lines = [_line(problem["loc"], problem["msg"], problem["type"]) for problem in problems]
+    # Pydantic checks what belongs together only when every single field is good: say this one with the others.
+    if all(problem["loc"] for problem in problems) and not _bus_named():
+        lines.append(NEITHER_BUS)
+    raise ConfigurationError("settings:\n" + "\n".join(f"  {line}" for line in lines))
+
+
+def _split(address: str) -> SplitResult | None:
+    """The parts of an address; ``None`` for one that has none: the library's own words quote the password."""
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts
 
 
 def _bus_named() -> bool:

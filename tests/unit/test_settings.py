@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Callable
+from urllib.parse import quote
+
 import pytest
+from pydantic import ValidationError
 
 from castiel.errors import ConfigurationError
 from castiel.settings import Settings, load_settings
@@ -90,3 +95,83 @@ def test_secrets_are_masked(environment: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigurationError) as caught:
         load_settings()
     assert "do-not-show-me" not in str(caught.value)
+
+
+PASSWORD = "hunter2-do-not-show"
+SECRETS = [
+    name.upper() for name, each in Settings.model_fields.items() if "SecretStr" in str(each.annotation)
+]
+ADDRESSES = [
+    "COSMOS_ENDPOINT", "KEY_VAULT_URL", "EVENT_GRID_TOPIC_ENDPOINT", "CASTIEL_SANDBOX_URL", "REDIS_URL",
+]  # fmt: skip
+ODD = {
+    "a letter that is another when normalised": "redis://user:{}\u2100@127.0.0.1:6379",
+    "a full-width slash": "https://user:{}\uff0f@127.0.0.1:443/",
+    "brackets": "redis://:[{}]@127.0.0.1:6379",
+    "half a bracket": "redis://:{}@[::1",
+    "a slash": "rediss://:{}/more@127.0.0.1:6379",
+    "a question mark": "https://:{}?more@127.0.0.1:443",
+    "a hash": "rediss://:{}#more@127.0.0.1:6379",
+    "in the port's place": "https://127.0.0.1:{}",
+    "another scheme": "ftp://user:{}@127.0.0.1",
+    "as the scheme": "{}://127.0.0.1",
+    "no address at all": "{}",
+    "bytes that are no text": "redis://:{}\udcff@127.0.0.1:6379",
+    "a connection string": "Endpoint=sb://127.0.0.1;SharedAccessKeyName=n;SharedAccessKey={}\u2100;=;;",
+    "a line break": "redis://:{}\n@127.0.0.1:port",
+}
+"""Malformed values that hold a password."""
+
+
+def test_the_secret_settings_are_known() -> None:
+    assert {"REDIS_URL", "COSMOS_KEY", "SERVICE_BUS_CONNECTION_STRING", "KEY_VAULT_STATIC_TOKEN"} < set(
+        SECRETS
+    )
+
+
+@pytest.mark.parametrize("beside", ["nothing else", "another error", "an inconsistency"])
+@pytest.mark.parametrize("odd", list(ODD))
+@pytest.mark.parametrize("name", sorted({*SECRETS, *ADDRESSES}))
+def test_no_error_holds_what_a_secret_setting_was_given(
+    environment: pytest.MonkeyPatch, name: str, odd: str, beside: str
+) -> None:
+    use(environment, LOCAL | {name: ODD[odd].format(PASSWORD)})
+    if beside == "another error":
+        environment.setenv("SYNC_MAX_RETRIES", "many")
+    elif beside == "an inconsistency":
+        environment.setenv(
+            "SERVICE_BUS_CONNECTION_STRING__fullyQualifiedNamespace", "both.servicebus.windows.net"
+        )
+    failures = [error for error in (failure(load_settings), failure(Settings)) if error is not None]
+    assert len(failures) == 2 or beside == "nothing else"
+    for error in failures:
+        for text in (str(error), repr(error), "".join(traceback.format_exception(error))):
+            assert PASSWORD not in text
+            assert PASSWORD[:7] not in text
+    if failures:
+        # Nor is there another error behind ours, which a log of all that is known of it would show.
+        assert (failures[0].__cause__, failures[0].__context__) == (None, None)
+
+
+def failure(call: Callable[[], object]) -> Exception | None:
+    try:
+        call()
+    except (ConfigurationError, ValidationError) as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize(
+    "odd", [odd for odd, value in ODD.items() if not value.startswith("redis://:{}\udcff")]
+)
+def test_a_redis_address_that_cannot_be_read_is_named(environment: pytest.MonkeyPatch, odd: str) -> None:
+    use(environment, LOCAL | {"REDIS_URL": ODD[odd].format(PASSWORD)})
+    with pytest.raises(ConfigurationError, match="REDIS_URL: "):
+        load_settings()
+
+
+def test_a_password_of_any_letters_is_taken_when_it_is_encoded(environment: pytest.MonkeyPatch) -> None:
+    password = quote("p/a?s#s@[w]o:r\u2100d", safe="")
+    url = f"redis://:{password}@127.0.0.1:6379/0"
+    use(environment, LOCAL | {"REDIS_URL": url})
+    assert load_settings().redis_url.get_secret_value() == url
