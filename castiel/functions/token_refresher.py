@@ -166,7 +166,7 @@ class TokenRefresher:
             lane.unavailable()
             run.broken = run.broken or lane.closed
         if error is not None and not isinstance(error, ProviderError):
-            await self._service.refreshing.note_failure(due.tenant_id, due.id, _code(error))
+            await self._service.refreshing.journal.note_failure(due.tenant_id, due.id, _code(error))
         duration = (self._clock.monotonic() - started) * 1000
         self._tell(due, error, duration)
         run.results.append(

@@ -163,7 +163,7 @@ async def test_a_pair_held_in_memory_is_not_put_over_a_later_consent() -> None:
         await world.process().refresh_oauth_token(TENANT, CREDENTIAL)
     consent = world.server.grant()
     credential = await world.credentials.get(TENANT, CREDENTIAL)
-    await world.process().refreshing.store(credential, consent)
+    await world.process().refreshing.pairs.store(credential, consent)
     world.let_expire()
 
     await first.get_credential(TENANT, CREDENTIAL)

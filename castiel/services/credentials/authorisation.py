@@ -154,14 +154,14 @@ class AuthorizationService:
 
     async def _store_alone(self, credential: Credential, token: TokenSecret) -> StoredToken:
         if credential.etag is None:
-            secret = await self._refreshing.save(credential, token)
+            secret = await self._refreshing.pairs.save(credential, token)
             credential.secret_version = secret.version
             credential.expiry_time = token.expiry_time
             credential = await self._credentials.create(credential)
             return self._refreshing.reader.remember(credential, secret)
         if not credential.enabled:
             credential = await update(self._credentials, credential, _enable)
-        return await self._refreshing.store(credential, token)
+        return await self._refreshing.pairs.store(credential, token)
 
     async def _credential(self, connection: Connection) -> Credential:
         """The connection's credential; a new one, not stored yet, for a connection that was never authorised."""

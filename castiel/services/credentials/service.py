@@ -19,7 +19,9 @@ from castiel.services.credentials.flights import Flights
 from castiel.services.credentials.management import CredentialManagement
 from castiel.services.credentials.reader import CredentialReader, Key, StoredToken
 from castiel.services.credentials.reauthorisation import Reauthorisation
+from castiel.services.credentials.refresh_journal import RefreshJournal
 from castiel.services.credentials.refreshing import Needed, TokenRefresh
+from castiel.services.credentials.token_pairs import TokenPairs
 
 logger = logging.getLogger(__name__)
 
@@ -50,9 +52,9 @@ class SecureCredentialService:
         reauthorisation = Reauthorisation(credentials, connections, events)
         self.refreshing = TokenRefresh(
             self.reader,
-            credentials,
+            TokenPairs(self.reader, credentials, vault, reauthorisation, clock),
+            RefreshJournal(credentials, clock),
             connections,
-            vault,
             leases,
             providers,
             http,

@@ -30,7 +30,7 @@ from castiel.ports.secrets import SecretVault
 from castiel.ports.stores import ConnectionStore, CredentialStore, RegistrationStore, WebhookAuditStore
 from castiel.services.credentials.documents import update, update_registration
 from castiel.services.credentials.management import generate_secret, require_registration
-from castiel.services.credentials.refreshing import secret_tags
+from castiel.services.credentials.token_pairs import secret_tags
 from castiel.services.integrations import Integrations
 
 logger = logging.getLogger(__name__)
