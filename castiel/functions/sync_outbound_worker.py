@@ -28,8 +28,9 @@ from castiel.errors import (
 from castiel.ports.clock import Clock
 from castiel.ports.messaging import Queue, QueueMessage, ReceivedMessage
 from castiel.ports.stores import ResultStore
-from castiel.services.push import Pushed, PushService
+from castiel.services.push import PushService
 from castiel.services.push_task import PushTaskService
+from castiel.services.push_work import Pushed
 from castiel.services.refetch import RefetchService
 from castiel.services.retries import Retries, message_json
 from castiel.services.time_budget import TimeBudgetSpent

@@ -20,7 +20,7 @@ from castiel.errors import (
     RateLimited,
     SchemaMismatch,
 )
-from castiel.services.push import _settled
+from castiel.services.push_calls import _settled
 
 NOW = datetime(2025, 12, 10, 13, tzinfo=UTC)
 
