@@ -10,9 +10,14 @@ from datetime import timedelta
 from castiel.adapters.http import HttpPool
 from castiel.adapters.registry import ProviderRegistry, load_providers
 from castiel.adapters.urls import UrlPolicy, origin_of
-from castiel.azure import cosmos_stores as stores
 from castiel.azure.clients import AzureClients, build_clients
+from castiel.azure.cosmos_conflicts import CosmosConflicts
+from castiel.azure.cosmos_connections import CosmosConnections, CosmosLimits, CosmosSchemas
+from castiel.azure.cosmos_credentials import CosmosCredentials, CosmosRefreshAudit
+from castiel.azure.cosmos_results import CosmosFailedRecords, CosmosResults
 from castiel.azure.cosmos_shards import CosmosShards
+from castiel.azure.cosmos_tasks import CosmosTasks
+from castiel.azure.cosmos_webhooks import CosmosRegistrations, CosmosWebhookAudit
 from castiel.azure.event_grid import EventGridTopic, NoTopic
 from castiel.azure.key_vault import KeyVault
 from castiel.azure.redis_client import RedisLeases, RedisMarks
@@ -80,18 +85,18 @@ from castiel.telemetry import install_log_context
 class Stores:
     """Every container as its store."""
 
-    tasks: stores.CosmosTasks
-    results: stores.CosmosResults
-    failed_records: stores.CosmosFailedRecords
+    tasks: CosmosTasks
+    results: CosmosResults
+    failed_records: CosmosFailedRecords
     shards: CosmosShards
-    connections: stores.CosmosConnections
-    limits: stores.CosmosLimits
-    credentials: stores.CosmosCredentials
-    schemas: stores.CosmosSchemas
-    conflicts: stores.CosmosConflicts
-    registrations: stores.CosmosRegistrations
-    webhook_audit: stores.CosmosWebhookAudit
-    refresh_audit: stores.CosmosRefreshAudit
+    connections: CosmosConnections
+    limits: CosmosLimits
+    credentials: CosmosCredentials
+    schemas: CosmosSchemas
+    conflicts: CosmosConflicts
+    registrations: CosmosRegistrations
+    webhook_audit: CosmosWebhookAudit
+    refresh_audit: CosmosRefreshAudit
 
 
 @dataclass(frozen=True)
@@ -391,18 +396,18 @@ def build_stores(settings: Settings, clients: AzureClients) -> Stores:
     container = database.get_container_client
     results = container(settings.sync_results_container)
     return Stores(
-        tasks=stores.CosmosTasks(container(settings.cosmos_container)),
-        results=stores.CosmosResults(results),
-        failed_records=stores.CosmosFailedRecords(results),
+        tasks=CosmosTasks(container(settings.cosmos_container)),
+        results=CosmosResults(results),
+        failed_records=CosmosFailedRecords(results),
         shards=CosmosShards(container("shards")),
-        connections=stores.CosmosConnections(container("connections")),
-        limits=stores.CosmosLimits(container("connections")),
-        credentials=stores.CosmosCredentials(container(settings.credentials_container)),
-        schemas=stores.CosmosSchemas(container("conversion-schemas")),
-        conflicts=stores.CosmosConflicts(container("conflicts")),
-        registrations=stores.CosmosRegistrations(container("webhooks")),
-        webhook_audit=stores.CosmosWebhookAudit(container("webhook-audit")),
-        refresh_audit=stores.CosmosRefreshAudit(container("token-refresh")),
+        connections=CosmosConnections(container("connections")),
+        limits=CosmosLimits(container("connections")),
+        credentials=CosmosCredentials(container(settings.credentials_container)),
+        schemas=CosmosSchemas(container("conversion-schemas")),
+        conflicts=CosmosConflicts(container("conflicts")),
+        registrations=CosmosRegistrations(container("webhooks")),
+        webhook_audit=CosmosWebhookAudit(container("webhook-audit")),
+        refresh_audit=CosmosRefreshAudit(container("token-refresh")),
     )
 
 

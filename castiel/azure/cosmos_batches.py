@@ -7,7 +7,7 @@ the rest is sent again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Generic
 
 from azure.core.exceptions import AzureError
@@ -17,6 +17,8 @@ from castiel.azure.cosmos_client import Collection, D, translate
 from castiel.errors import AlreadyExists, CastielError, Conflict, DocumentTooLarge, StoreUnavailable
 
 MAX_OPERATIONS = 100
+MAX_BYTES = 1_500_000
+"""Of documents whose size was only estimated: well under the 2 MB."""
 TOO_LARGE = 413
 
 
@@ -116,3 +118,17 @@ def _failure(error: CosmosBatchOperationError) -> CastielError:
     if status in (429, 449) or status >= 500:
         return StoreUnavailable(f"Cosmos DB: status {status}")
     return CastielError(f"Cosmos DB refused a document with status {status}")
+
+
+def by_size(sized: Sequence[tuple[int, dict[str, Any]]]) -> Iterator[list[dict[str, Any]]]:
+    """Bodies in parts that fit a transactional batch, by operations and by bytes; each comes with about how large it is."""
+    batch: list[dict[str, Any]] = []
+    total = 0
+    for size, body in sized:
+        if batch and (len(batch) == MAX_OPERATIONS or total + size > MAX_BYTES):
+            yield batch
+            batch, total = [], 0
+        batch.append(body)
+        total += size
+    if batch:
+        yield batch

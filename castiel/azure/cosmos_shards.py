@@ -12,7 +12,7 @@ from azure.cosmos.aio import ContainerProxy
 
 from castiel.azure import cosmos_client as cosmos
 from castiel.azure.cosmos_batches import Batches
-from castiel.domain.model import format_utc
+from castiel.domain.model import format_second, format_utc
 from castiel.domain.shards import Shard, shard_type_of
 from castiel.errors import NotFound
 from castiel.ports.stores import KeyHit, LiveReference, Meter, SaveOutcome
@@ -109,7 +109,7 @@ class CosmosShards:
 
     async def with_old_outbox(self, before: datetime) -> AsyncIterator[Shard]:
         sql = "SELECT * FROM c WHERE c.outboxSince <= @before ORDER BY c.outboxSince"
-        async for shard in self._shards.query(sql, {"before": format_utc(before.replace(microsecond=0))}):
+        async for shard in self._shards.query(sql, {"before": format_second(before)}):
             yield shard
 
     async def changed_since(

@@ -24,6 +24,11 @@ def format_utc(moment: datetime) -> str:
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
+def format_second(moment: datetime) -> str:
+    """The same without its fraction: what stored times are compared with, most of which are whole seconds."""
+    return format_utc(moment.replace(microsecond=0))
+
+
 def utc_date(moment: datetime) -> str:
     """The UTC date of a moment, ``YYYY-MM-DD``: the second path of the hierarchical ``…On`` partition keys."""
     return moment.astimezone(UTC).date().isoformat()

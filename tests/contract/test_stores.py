@@ -12,15 +12,11 @@ import pytest
 from azure.cosmos import PartitionKey
 from azure.cosmos.aio import DatabaseProxy
 
+from castiel.azure.cosmos_conflicts import CosmosConflicts
+from castiel.azure.cosmos_connections import CosmosConnections, CosmosLimits
+from castiel.azure.cosmos_results import CosmosFailedRecords, CosmosResults
 from castiel.azure.cosmos_shards import CosmosShards
-from castiel.azure.cosmos_stores import (
-    CosmosConflicts,
-    CosmosConnections,
-    CosmosFailedRecords,
-    CosmosLimits,
-    CosmosResults,
-    CosmosTasks,
-)
+from castiel.azure.cosmos_tasks import CosmosTasks
 from castiel.domain.connections import Connection, ConnectionStatus
 from castiel.domain.failures import FailedRecord
 from castiel.domain.limits import TenantLimits

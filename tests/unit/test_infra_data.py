@@ -92,7 +92,7 @@ def paths_used(sql: str) -> set[str]:
 
 def test_queries_are_read_from_the_code() -> None:
     from castiel.azure.cosmos_shards import CosmosShards
-    from castiel.azure.cosmos_stores import CosmosTasks
+    from castiel.azure.cosmos_tasks import CosmosTasks
 
     assert {path for sql in queries(CosmosTasks) for path in paths_used(sql)} == {
         "/enabled/?",
