@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from castiel.azure.cosmos_containers import CONTAINERS
-from castiel.bootstrap import build_stores
 from castiel.settings import Settings
+from castiel.wiring.stores import build_stores
 from infra.local.servicebus.config import DEFAULT_CONFIG
 from tests.support.bicep import PROD
 
