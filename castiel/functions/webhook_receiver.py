@@ -26,11 +26,11 @@ from castiel.services.background_events import BackgroundEvents
 from castiel.services.rate_limiter import IntegrationRateLimiter
 from castiel.services.webhooks import WebhookManagementService
 from castiel.services.webhooks.intake import DeliveryIntake
-from castiel.services.webhooks.management import TEST_HEADER
 from castiel.services.webhooks.orders import Orders
 from castiel.services.webhooks.registrations import Recent
 from castiel.services.webhooks.seen import SeenDeliveries
 from castiel.services.webhooks.sweep import PendingDeliveries
+from castiel.services.webhooks.trial import TEST_HEADER
 
 logger = logging.getLogger(__name__)
 

@@ -6,27 +6,16 @@ does, where the provider's API makes webhooks. Where it takes a new secret, rota
 
 from __future__ import annotations
 
-import json
 import logging
 import secrets
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import islice
 from typing import Any
-from urllib.parse import urlsplit
 
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
-from castiel.adapters.http import HttpPool
-from castiel.adapters.urls import UrlPolicy, origin_of
-from castiel.domain.credentials import CredentialType
-from castiel.domain.rotation import DEFAULT_POLICIES
-from castiel.domain.signatures import (
-    OidcScheme,
-    RsaScheme,
-    SignatureScheme,
-    sign,
-)
+from castiel.domain.signatures import OidcScheme, RsaScheme
 from castiel.domain.webhook_health import HEALTH_WINDOW, RegistrationHealth, assess
 from castiel.domain.webhooks import Registration, WebhookAction, WebhookAudit
 from castiel.errors import InvalidInput, NotFound
@@ -34,18 +23,17 @@ from castiel.ports.clock import Clock
 from castiel.ports.stores import ConnectionStore, RegistrationStore, WebhookAuditStore
 from castiel.services.credentials import SecureCredentialService
 from castiel.services.credentials.documents import update_registration
-from castiel.services.credentials.management import NewCredential
 from castiel.services.credentials.webhook_secrets import SecretRotation
 from castiel.services.integrations import Integrations
-from castiel.services.webhooks.first_secret import TAKEN
+from castiel.services.webhooks.registration_secrets import RegistrationSecrets
 from castiel.services.webhooks.registrations import RegistrationCache
-from castiel.services.webhooks.verification import read_scheme
+from castiel.services.webhooks.trial import TrialDelivery, send_trial
+from castiel.services.webhooks.verification import checked_scheme, read_scheme
 
 logger = logging.getLogger(__name__)
 
 ID_BYTES = 16
 """128 bits from the system's own source: nobody guesses a registration."""
-TEST_HEADER = "x-castiel-test"
 MOST_DELIVERIES = 5_000
 """A verdict looks at no more deliveries than this, the newest."""
 LARGEST_BODY = 1_400_000
@@ -78,15 +66,6 @@ class IssuedRegistration:
     secret: SecretStr | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TrialDelivery:
-    """What became of a delivery that we signed and sent to ourselves."""
-
-    ok: bool
-    status: int
-    latency_ms: float
-
-
 class WebhookRegistrations:
     """Every method raises :class:`NotFound` for a registration that the tenant does not have."""
 
@@ -104,7 +83,7 @@ class WebhookRegistrations:
         self._registrations = registrations
         self._connections = connections
         self._audit = audit
-        self._credentials = credentials
+        self._secrets = RegistrationSecrets(credentials)
         self._rotation = rotation
         self._integrations = integrations
         self._cache = cache
@@ -115,7 +94,8 @@ class WebhookRegistrations:
         connection = await self._connections.get(new.tenant_id, new.connection_id)
         provider = self._integrations.provider(connection.integration_id)
         scheme = new.scheme if new.scheme is not None else provider.webhooks.signature_preset
-        parsed = _checked(new, scheme)
+        parsed = checked_scheme(scheme)
+        _check(new)
         registration = Registration(
             id=f"wh-{secrets.token_hex(ID_BYTES)}",
             tenant_id=new.tenant_id,
@@ -134,7 +114,7 @@ class WebhookRegistrations:
         if brings_its_own:
             registration.pending_verification = True
         elif not isinstance(parsed, OidcScheme | RsaScheme):
-            secret = await self._new_secret(registration, new.secret)
+            secret = await self._secrets.issue(registration, new.secret)
         await self._registrations.create(registration)
         logger.info("registration created", extra=_dimensions(registration))
         return IssuedRegistration(registration, path_of(registration), secret)
@@ -155,24 +135,8 @@ class WebhookRegistrations:
         scheme = read_scheme(registration.scheme)
         if isinstance(scheme, OidcScheme | RsaScheme) or not registration.secret_names:
             raise InvalidInput(f"registration {registration_id}: only its sender can sign for it")
-        secret = (await self._credentials.read_secret(registration.secret_names[0])).encode()
-        message_id = f"castiel-test-{self._clock.new_id()}"
-        body = json.dumps({"castielTest": message_id}).encode()
-        headers = {
-            **sign(scheme, body, secret, self._clock.now(), message_id),
-            "Content-Type": "application/json",
-            TEST_HEADER: message_id,
-        }
-        # The operator names our own door, which may be on this machine.
-        http = HttpPool(UrlPolicy(frozenset({origin_of(base_url)})), timeout=15)
-        started = self._clock.monotonic()
-        try:
-            reply = await http.send(
-                "POST", _joined(base_url, path_of(registration)), headers=headers, content=body
-            )
-        finally:
-            await http.aclose()
-        return TrialDelivery(reply.status == 200, reply.status, (self._clock.monotonic() - started) * 1000)
+        secret = (await self._secrets.newest(registration)).get_secret_value().encode()
+        return await send_trial(base_url, path_of(registration), scheme, secret, self._clock)
 
     async def rotate(self, tenant_id: str, registration_id: str) -> SecretStr:
         """A new secret; the old one is accepted until the overlap is over and the sender is seen to use the new one.
@@ -184,8 +148,7 @@ class WebhookRegistrations:
             raise InvalidInput(f"registration {registration_id}: its sender chooses the secret")
         await self._rotation.rotate(tenant_id, registration.credential_id)
         self._cache.forget(registration_id)
-        newest = (await self.get(tenant_id, registration_id)).secret_names[0]
-        return SecretStr(await self._credentials.read_secret(newest))
+        return await self._secrets.newest(await self.get(tenant_id, registration_id))
 
     async def pause(self, tenant_id: str, registration_id: str) -> Registration:
         """Take nothing until it is resumed. What happens meanwhile is found by the connection's next sync."""
@@ -208,7 +171,7 @@ class WebhookRegistrations:
             current.secret_names = []
 
         changed = await self._changed(registration, change)
-        await self._delete_taken(registration)
+        await self._secrets.delete_taken(registration)
         return changed
 
     async def delete(self, tenant_id: str, registration_id: str) -> None:
@@ -216,16 +179,8 @@ class WebhookRegistrations:
         registration = await self.get(tenant_id, registration_id)
         await self._registrations.delete(registration)
         self._cache.forget(registration_id)
-        if registration.credential_id is not None:
-            await self._credentials.manage.delete(tenant_id, registration.credential_id)
-        await self._delete_taken(registration)
+        await self._secrets.delete(registration)
         logger.info("registration deleted", extra=_dimensions(registration))
-
-    async def _delete_taken(self, registration: Registration) -> None:
-        """The secrets that the registration's sender handed over."""
-        for name in registration.secret_names:
-            if name.startswith(TAKEN):
-                await self._credentials.delete_secret(name)
 
     async def health(self, tenant_id: str, registration_id: str) -> RegistrationHealth:
         """The verdict over the last 24 hours, with recommendations."""
@@ -248,26 +203,6 @@ class WebhookRegistrations:
                 break
         return found
 
-    async def _new_secret(self, registration: Registration, given: SecretStr | None) -> SecretStr:
-        """Into Key Vault, as a credential of its own that rotates."""
-        policy = DEFAULT_POLICIES["webhookSecret"]
-        credential = await self._credentials.manage.store(
-            NewCredential(
-                f"webhook-{registration.id}",
-                registration.tenant_id,
-                registration.integration_id,
-                CredentialType.WEBHOOK_SECRET,
-                given,
-                connection_id=registration.connection_id,
-                registration_id=registration.id,
-                # A secret that the sender chose is not ours to replace.
-                rotation=policy if given is None else policy.model_copy(update={"automatic": False}),
-            )
-        )
-        registration.credential_id = credential.id
-        registration.secret_names = [credential.secret_name]
-        return SecretStr(await self._credentials.read_secret(credential.secret_name))
-
     async def _set(self, tenant_id: str, registration_id: str, *, enabled: bool) -> Registration:
         def change(current: Registration) -> None:
             current.enabled = enabled
@@ -289,22 +224,7 @@ def path_of(registration: Registration) -> str:
     return f"/webhooks/{registration.id}/events"
 
 
-def _joined(base_url: str, path: str) -> str:
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InvalidInput("baseUrl: give the app's address, https://…")
-    return base_url.rstrip("/") + path
-
-
-def _checked(new: NewRegistration, scheme: str | dict[str, Any]) -> SignatureScheme:
-    try:
-        parsed = read_scheme(scheme)
-    except KeyError:
-        raise InvalidInput("scheme: nobody knows this preset") from None
-    except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=False, include_input=False)
-        found = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in problems[:5])
-        raise InvalidInput(f"scheme: {found}") from None
+def _check(new: NewRegistration) -> None:
     if not new.events or not all(new.events):
         raise InvalidInput("events: give at least one pattern, * for all")
     for name, value in (
@@ -315,7 +235,6 @@ def _checked(new: NewRegistration, scheme: str | dict[str, Any]) -> SignatureSch
             raise InvalidInput(f"{name}: give a number above 0")
     if (new.max_body_bytes or 0) > LARGEST_BODY:
         raise InvalidInput(f"maxBodyBytes: at most {LARGEST_BODY}, so that a delivery fits its audit record")
-    return parsed
 
 
 def _dimensions(registration: Registration) -> dict[str, str]:

@@ -22,7 +22,7 @@ from castiel.domain.signatures import (
     verify,
 )
 from castiel.domain.webhooks import Registration, WebhookRequest
-from castiel.errors import NotFound, VaultUnavailable
+from castiel.errors import InvalidInput, NotFound, VaultUnavailable
 from castiel.ports.clock import Clock
 from castiel.services.credentials import SecureCredentialService
 from castiel.services.credentials.flights import Flights
@@ -77,7 +77,7 @@ class SignatureVerification:
         """The registration's scheme, read once. Raises :class:`SignatureRefused` for one that can't be read."""
         known = self._schemes.get(registration.id)
         if known is None or known[0] is not registration:
-            known = (registration, _checked_scheme(registration))
+            known = (registration, _scheme_of(registration))
             self._schemes.put(registration.id, known)
         return known[1]
 
@@ -165,7 +165,19 @@ def read_scheme(scheme: str | Mapping[str, Any]) -> SignatureScheme:
     return parse_scheme(dict(scheme))
 
 
-def _checked_scheme(registration: Registration) -> SignatureScheme:
+def checked_scheme(scheme: str | Mapping[str, Any]) -> SignatureScheme:
+    """The same for what a person gave. Raises :class:`InvalidInput`, with what is wrong in it."""
+    try:
+        return read_scheme(scheme)
+    except KeyError:
+        raise InvalidInput("scheme: nobody knows this preset") from None
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        found = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in problems[:5])
+        raise InvalidInput(f"scheme: {found}") from None
+
+
+def _scheme_of(registration: Registration) -> SignatureScheme:
     try:
         return read_scheme(registration.scheme)
     except (KeyError, ValidationError):
