@@ -13,9 +13,9 @@ from castiel.domain.conflicts import (
     Resolver,
     merge_three_way,
 )
+from castiel.domain.conflicts.meeting import meeting_policy
 from castiel.domain.conversion import fed_fields
 from castiel.domain.edits_and_deletions import changed_after, outlives
-from castiel.domain.json_values import is_empty
 from castiel.domain.matching import MergePolicy
 from castiel.domain.messages import Operation
 from castiel.domain.parked import ParkedConflict, conflict_id
@@ -23,6 +23,7 @@ from castiel.domain.shards import ExternalReference, Shard, ShardKind
 from castiel.ports.clock import Clock
 from castiel.services.drafts import Draft, PullContext
 from castiel.services.outbox import Outbox
+from castiel.services.record_news import came_back, is_stale, was_overtaken
 
 
 class RecordMerge:
@@ -71,7 +72,7 @@ class RecordMerge:
         if reference is None:
             self._claim(context, draft, record, fields)
             return not shard.deleted
-        if is_stale(reference, record) or _was_overtaken(context, reference):
+        if is_stale(reference, record) or was_overtaken(context, reference):
             return False
         outcome = self._merged(context.policy, shard, reference, record, fields)
         if shard.deleted or reference.deleted:
@@ -96,7 +97,9 @@ class RecordMerge:
     ) -> None:
         """A new record that is a duplicate: a further reference of the shard, gaps filled both ways."""
         draft.records.append(record)
-        policy = _meeting_policy(context, draft.shard.fields, fields)
+        rules = context.search.matcher.rules if context.search else None
+        merge_policy = rules.merge_policy if rules else MergePolicy.MERGE_FIELDS
+        policy = meeting_policy(merge_policy, context.policy, draft.shard.fields, fields)
         reference = _new_reference(context, record)
         draft.shard.kind = ShardKind.PRIMARY
         outcome = self._merged(policy, draft.shard, reference, record, fields)
@@ -134,7 +137,7 @@ class RecordMerge:
         draft.records.append(record)
         shard = draft.shard
         reference = context.reference(shard, record.external_id)
-        if reference is None or reference.deleted or _came_back(context, reference, record):
+        if reference is None or reference.deleted or came_back(context, reference, record):
             return
         now = self._clock.now()
         reference.deleted = True
@@ -251,38 +254,6 @@ class RecordMerge:
         )
 
 
-def is_known(context: PullContext, shard: Shard, record: ExternalRecord, content: str) -> bool:
-    """Whether the record is, word for word, what the shard saw last: then there is nothing to convert or compare."""
-    reference = context.reference(shard, record.external_id)
-    if reference is None or reference.deleted or shard.deleted:
-        return False
-    # A push forgets the hash: what was seen before it is a change when it is seen again.
-    return reference.content_hash == content
-
-
-def is_stale(reference: ExternalReference, record: ExternalRecord) -> bool:
-    """Whether the record is older than what is known of it: read before a change that arrived here first."""
-    known = reference.modified_at
-    return known is not None and record.modified_at is not None and record.modified_at < known
-
-
-def _was_overtaken(context: PullContext, reference: ExternalReference) -> bool:
-    """Whether the record was asked for before our last push: what it says may be from before that, and look like a
-    change back. The push changed the record, so that it comes again."""
-    read_at, pushed_at = context.read_at, reference.pushed_at
-    return read_at is not None and pushed_at is not None and pushed_at >= read_at
-
-
-def _came_back(context: PullContext, reference: ExternalReference, tombstone: ExternalRecord) -> bool:
-    """Whether the record was pulled, in a later state, after this tombstone of it was asked for: it was restored.
-
-    The times of the record alone don't say so: a tombstone of Slack's is dated as its message was at first.
-    """
-    read_at, pulled_at = context.read_at, reference.pulled_at
-    pulled_since = read_at is not None and pulled_at is not None and pulled_at >= read_at
-    return pulled_since and is_stale(reference, tombstone)
-
-
 def _new_reference(context: PullContext, record: ExternalRecord) -> ExternalReference:
     return ExternalReference(
         integration_id=context.connection.integration_id,
@@ -290,29 +261,3 @@ def _new_reference(context: PullContext, record: ExternalRecord) -> ExternalRefe
         entity=context.entity.entity,
         external_id=record.external_id,
     )
-
-
-def _meeting_policy(
-    context: PullContext, stored: Mapping[str, Any], coming: Mapping[str, Any]
-) -> ConflictPolicy:
-    """Who wins where two records of one thing differ at their first meeting, by the rules' merge policy.
-
-    ``merge_fields`` leaves it to the connection's own strategies.
-    """
-    rules = context.search.matcher.rules if context.search else None
-    match rules.merge_policy if rules else MergePolicy.MERGE_FIELDS:
-        case MergePolicy.KEEP_FIRST:
-            return ConflictPolicy(strategy=ConflictStrategy.LOCAL_WINS)
-        case MergePolicy.KEEP_LAST:
-            return ConflictPolicy(strategy=ConflictStrategy.EXTERNAL_WINS)
-        case MergePolicy.KEEP_MOST_COMPLETE:
-            first = _filled(stored) >= _filled(coming)
-            return ConflictPolicy(
-                strategy=ConflictStrategy.LOCAL_WINS if first else ConflictStrategy.EXTERNAL_WINS
-            )
-        case MergePolicy.MERGE_FIELDS:
-            return context.policy
-
-
-def _filled(fields: Mapping[str, Any]) -> int:
-    return sum(not is_empty(value) for value in fields.values())

@@ -25,7 +25,8 @@ from castiel.services.newcomers import Newcomers
 from castiel.services.outbox import Outbox
 from castiel.services.prefetch import prefetch
 from castiel.services.pull_batch import PullBatch
-from castiel.services.record_merge import RecordMerge, is_known
+from castiel.services.record_merge import RecordMerge
+from castiel.services.record_news import is_known
 
 MAX_WRITE_ROUNDS = 8
 """How often a shard is read and merged again because somebody else wrote it first."""

@@ -13,7 +13,7 @@ from castiel.domain.messages import OutboundMessage
 from castiel.domain.parked import Choice
 from castiel.domain.shards import Shard
 from castiel.errors import Conflict, NotFound
-from castiel.services.record_merge import is_known
+from castiel.services.record_news import is_known
 from tests.support.engine import ADA, TENANT, World, gone, person
 
 NINE = datetime(2025, 12, 10, 9, 0, tzinfo=UTC)
