@@ -45,15 +45,16 @@ async def list_credentials(
 
 @command(app, "show")
 async def show(run: Run, credential_id: CredentialId, tenant: Tenant) -> None:
-    """One credential's metadata, how it is, and which connections use it. Never its secret."""
+    """One credential's metadata, how it is, and who uses it. Never its secret."""
     credential = await _named(run, credential_id, _manage(run).get(tenant, credential_id))
     verdict = assess(credential, run.now())
-    users = await run.services.stores.connections.by_credential(tenant, credential_id)
+    users = await _manage(run).users(tenant, credential_id)
     shown = _row(run, credential) | {
         "health": verdict.status,
         "reasons": list(verdict.reasons),
         "recommendations": list(verdict.recommendations),
-        "connections": [each.id for each in users],
+        "connections": list(users.connections),
+        "companionOf": list(users.companion_of),
     }
     shown.pop("usedBy")
     run.output.one(shown)
@@ -160,7 +161,7 @@ async def revoke(run: Run, credential_id: CredentialId, tenant: Tenant, yes: Yes
 
 @command(app, "delete")
 async def delete(run: Run, credential_id: CredentialId, tenant: Tenant, yes: Yes = False) -> None:
-    """Forget a credential that no connection uses, and its secret."""
+    """Forget a credential that no connection and no other credential uses, and its secret."""
     await _named(run, credential_id, _manage(run).get(tenant, credential_id))
     run.confirm(f"Delete {credential_id} with its secret?", yes=yes)
     await _manage(run).delete(tenant, credential_id)

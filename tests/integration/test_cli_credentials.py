@@ -131,6 +131,9 @@ def test_a_key_signs_in_place_of_a_refresh_token(castiel: Cli) -> None:
         "username=a",
     )
     assert made["companionIds"] == ["key-jwt"]
+    assert castiel.json("credentials", "show", "key-jwt", "-t", TENANT)["companionOf"] == ["cred-jwt"]
+    needed = castiel("credentials", "delete", "key-jwt", "-t", TENANT, "--yes")
+    assert (needed.code, "used by credential cred-jwt" in needed.err) == (1, True)
     base = ("credentials", "store", "cred-x", "-t", TENANT, "--integration", "salesforce", "--type")
     wrong = castiel(*base, "oauth2", "--set", "refreshMethod=magic")
     assert (wrong.code, "jwtBearer" in wrong.err) == (2, True)

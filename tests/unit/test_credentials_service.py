@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -312,6 +313,22 @@ async def test_a_credential_in_use_is_not_deleted(world: World) -> None:
     await manage.delete(TENANT, CREDENTIAL)
     with pytest.raises(NotFound):
         await world.vault.get(f"credential-{CREDENTIAL}")
+
+
+async def test_a_companion_is_not_deleted_before_the_credential_that_names_it(world: World) -> None:
+    manage = world.process().manage
+    await manage.store(api_key())
+    await manage.store(replace(api_key(), id="bystander"))
+    for name in ("pair-b", "pair-a"):
+        await manage.store(replace(api_key(), id=name, companion_ids=("key-1",)))
+    with pytest.raises(Conflict, match=r"key-1 is used by credential pair-a, .*credential pair-b, "):
+        await manage.delete(TENANT, "key-1")
+    assert (await manage.get_secret(TENANT, "key-1")).get_secret_value()
+    await manage.delete(TENANT, "bystander")
+    for name in ("pair-a", "pair-b", "key-1"):
+        await manage.delete(TENANT, name)
+    with pytest.raises(NotFound):
+        await manage.get(TENANT, "key-1")
 
 
 async def test_statistics_count_what_needs_somebody(world: World) -> None:

@@ -63,6 +63,23 @@ class NewCredential:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class CredentialUsers:
+    """The ids of the connections that authenticate with a credential, and of the credentials it is a companion of."""
+
+    connections: tuple[str, ...] = ()
+    companion_of: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.connections or self.companion_of)
+
+    def __str__(self) -> str:
+        return ", ".join(
+            [f"connection {each}" for each in self.connections]
+            + [f"credential {each}, whose companion it is" for each in self.companion_of]
+        )
+
+
 class CredentialManagement:
     """Every method raises :class:`NotFound` for a credential that the tenant does not have."""
 
@@ -190,12 +207,28 @@ class CredentialManagement:
         self._reader.forget((tenant_id, credential_id))
         return revoked
 
+    async def users(self, tenant_id: str, credential_id: str) -> CredentialUsers:
+        """Who could not do without it."""
+        connections = await self._connections.by_credential(tenant_id, credential_id)
+        return CredentialUsers(
+            tuple(sorted(each.id for each in connections)),
+            tuple(
+                sorted(
+                    [
+                        each.id
+                        async for each in self._credentials.of_tenant(tenant_id)
+                        if credential_id in each.companion_ids
+                    ]
+                )
+            ),
+        )
+
     async def delete(self, tenant_id: str, credential_id: str) -> None:
-        """Forget it. Raises :class:`Conflict` while a connection uses it."""
-        users = await self._connections.by_credential(tenant_id, credential_id)
-        if users:
-            raise Conflict(f"credential {credential_id} is used by {', '.join(c.id for c in users)}")
+        """Forget it. Raises :class:`Conflict` while a connection uses it, or a credential that it belongs to."""
         credential = await self._credentials.get(tenant_id, credential_id)
+        users = await self.users(tenant_id, credential_id)
+        if users:
+            raise Conflict(f"credential {credential_id} is used by {users}")
         await self._credentials.delete(credential)
         await self._vault.delete(credential.secret_name)
         self._reader.forget((tenant_id, credential_id))
