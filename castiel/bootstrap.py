@@ -22,6 +22,7 @@ from castiel.ports.clock import Clock, SystemClock
 from castiel.redaction import install_redaction
 from castiel.services.background_events import BackgroundEvents
 from castiel.services.conflicts import ConflictResolutionService
+from castiel.services.connection_deletion import ConnectionDeletion
 from castiel.services.connections import ConnectionManagement
 from castiel.services.conversion import ConversionSchemaService
 from castiel.services.credentials import SecureCredentialService
@@ -44,6 +45,7 @@ from castiel.settings import Settings, load_settings
 from castiel.telemetry import install_log_context
 from castiel.wiring.access import build_access
 from castiel.wiring.handlers import build_handlers
+from castiel.wiring.operating import build_operating
 from castiel.wiring.outside import build_outside
 from castiel.wiring.stores import Stores
 from castiel.wiring.syncing import build_syncing
@@ -70,6 +72,7 @@ class Services:
     secret_rotation: SecretRotation
     integrations: Integrations
     connections: ConnectionManagement
+    connection_deletion: ConnectionDeletion
     schemas: ConversionSchemaService
     outbox: Outbox
     deduplication: DeduplicationService
@@ -114,6 +117,7 @@ def build(
     access = build_access(outside)
     syncing = build_syncing(outside, access)
     webhooks = build_webhooks(outside, access)
+    operating = build_operating(outside, access, webhooks)
     handlers = build_handlers(outside, access, syncing, webhooks)
     return Services(
         settings=settings,
@@ -132,6 +136,7 @@ def build(
         secret_rotation=webhooks.rotation,
         integrations=access.integrations,
         connections=syncing.connections,
+        connection_deletion=operating.connection_deletion,
         schemas=syncing.schemas,
         outbox=syncing.outbox,
         deduplication=syncing.deduplication,

@@ -1,20 +1,17 @@
-"""``castiel connections``: add, list, show, pause, resume. Their authorization and checks: the two modules beside."""
+"""``castiel connections``: add, list, show, pause, resume. What else is done to them: the modules beside."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from castiel.cli.exits import UsageProblem
+from castiel.cli.connection_values import conflict_policy, new_entity
 from castiel.cli.running import Run, Tenant, command, group
-from castiel.cli.values import json_or_text, pairs
+from castiel.cli.values import pairs
 from castiel.domain.connections import Connection, ConnectionStatus
 from castiel.domain.tasks import SyncMode
-from castiel.errors import InvalidInput, NotFound
-
-if TYPE_CHECKING:
-    from castiel.services.connections import NewEntity
+from castiel.errors import NotFound
 
 app = group("Accounts at the providers, and what is synced through them.")
 ConnectionId = Annotated[str, typer.Argument(help="The connection's id.", show_default=False)]
@@ -144,12 +141,12 @@ async def add(
         id=connection_id or f"conn-{integration}",
         tenant_id=tenant,
         integration_id=integration,
-        entities=tuple(_entity(text, direction) for text in entity or ()),
+        entities=tuple(new_entity(text, direction) for text in entity or ()),
         direction=direction,
         settings=pairs(setting or ()),
         name=name,
         credential_id=credential,
-        conflict_policy=_policy(conflicts),
+        conflict_policy=conflict_policy(conflicts),
         deduplicate=deduplicate,
     )
     added = await run.named(f"connection {new.id}", run.services.connections.add(new))
@@ -186,24 +183,3 @@ async def find(run: Run, tenant: str, connection_id: str) -> Connection:
     return await run.named(
         f"connection {connection_id}", run.services.stores.connections.get(tenant, connection_id)
     )
-
-
-def _entity(text: str, direction: SyncMode) -> NewEntity:
-    from castiel.services.connections import NewEntity
-
-    entity, _, rest = text.partition("=")
-    shard_type, _, schema = rest.partition("@")
-    if not entity:
-        raise UsageProblem(f"--entity {text!r}: write Contact, Contact=person or Contact=person@schema-1")
-    return NewEntity(entity, shard_type or None, direction, schema or None)
-
-
-def _policy(text: str | None) -> dict[str, Any] | None:
-    if text is None:
-        return None
-    value = json_or_text(text)
-    if isinstance(value, str):
-        return {"strategy": value}
-    if not isinstance(value, dict):
-        raise InvalidInput("--conflicts: a strategy's name, or a JSON object")
-    return value

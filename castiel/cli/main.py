@@ -7,6 +7,7 @@ import typer
 from castiel.cli import (
     authorize,
     conflicts,
+    connection_changes,
     connection_checks,
     connections,
     credentials,
@@ -48,7 +49,7 @@ GROUPS = (
     ("dlq", dlq),
     ("limits", limits),
 )
-MORE_COMMANDS = (authorize, connection_checks, webhook_checks)
+MORE_COMMANDS = (authorize, connection_changes, connection_checks, webhook_checks)
 """Imported for the commands they add to a group above."""
 for name, module in GROUPS:
     app.add_typer(module.app, name=name)

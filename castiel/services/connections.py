@@ -1,23 +1,27 @@
-"""What operators do with connections: add, pause, resume. What is wrong with a new one is said before it is stored."""
+"""What operators do with connections: add, change, pause, resume. What is wrong is said before anything is stored."""
 
 from __future__ import annotations
 
-import difflib
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import ValidationError
-
-from castiel.adapters.base import Provider
-from castiel.domain.conflicts import ConflictPolicy
 from castiel.domain.connections import Connection, ConnectionStatus, EntitySync
 from castiel.domain.limits import OPERATION_LIMITS
 from castiel.domain.tasks import SyncMode
-from castiel.errors import ConnectionPaused, InvalidInput
+from castiel.errors import Conflict, ConnectionPaused, InvalidInput
 from castiel.ports.clock import Clock
 from castiel.ports.stores import ConnectionStore
+from castiel.services.connection_changes import ConnectionChange, changed
+from castiel.services.connection_rules import (
+    NewEntity,
+    check_settings,
+    default_entities,
+    entities_of,
+    instead,
+    policy_of,
+)
 from castiel.services.conversion import ConversionSchemaService
 from castiel.services.credentials.documents import update
 from castiel.services.integrations import Integrations
@@ -26,16 +30,6 @@ logger = logging.getLogger(__name__)
 
 CONNECTION_LIMITS = ("integration", "tenant", *OPERATION_LIMITS)
 """The limits a connection may have of its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class NewEntity:
-    """An entity to sync. Without a shard type it is that of the provider's default schema."""
-
-    entity: str
-    shard_type: str | None = None
-    direction: SyncMode = SyncMode.BIDIRECTIONAL
-    schema_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +73,7 @@ class ConnectionManagement:
         :class:`~castiel.errors.AlreadyExists`.
         """
         provider = self._integrations.provider(new.integration_id)
-        _check_settings(provider, new.settings)
+        check_settings(provider, new.settings)
         connection = Connection(
             id=new.id,
             tenant_id=new.tenant_id,
@@ -87,17 +81,40 @@ class ConnectionManagement:
             credential_id=new.credential_id or f"cred-{new.id}",
             name=new.name,
             settings=dict(new.settings),
-            entities=_entities(provider, new),
-            conflict_policy=self._policy(new.conflict_policy),
+            entities=entities_of(provider, new.entities) or default_entities(provider, new.direction),
+            conflict_policy=None
+            if new.conflict_policy is None
+            else policy_of(new.conflict_policy, self._resolvers),
             deduplicate=new.deduplicate,
             created_at=self._clock.now(),
             updated_at=self._clock.now(),
         )
-        for entity in connection.entities:
-            await self._schemas.schema_for(connection, entity)
+        await self._require_schemas(connection, connection.entities)
         created = await self._connections.create(connection)
         logger.info("connection added", extra=_dimensions(created))
         return created
+
+    async def change(self, tenant_id: str, connection_id: str, change: ConnectionChange) -> Connection:
+        """Change what it is, by the rules of :meth:`add`. Workers act on it with the next message they take.
+
+        Raises what :meth:`add` raises for what is wrong, and :class:`~castiel.errors.Conflict` when somebody else
+        changed the connection meanwhile: then nothing of this was written.
+        """
+        before = await self._connections.get(tenant_id, connection_id)
+        after = changed(before, change, self._integrations.provider(before.integration_id), self._resolvers)
+        if after == before:
+            return before
+        await self._require_schemas(after, [each for each in after.entities if each not in before.entities])
+        after.updated_at = self._clock.now()
+        try:
+            written = await self._connections.replace(after)
+        except Conflict:
+            raise Conflict(
+                f"connection {connection_id} was changed by somebody else meanwhile, so nothing was written:"
+                " look at it and try again"
+            ) from None
+        logger.info("connection changed", extra=_dimensions(written))
+        return written
 
     async def pause(self, tenant_id: str, connection_id: str, reason: str | None = None) -> Connection:
         """No work is done on it until it is resumed. What waits to be sent to it goes on waiting."""
@@ -128,7 +145,7 @@ class ConnectionManagement:
     ) -> Connection:
         """A limit of its own, or (``None``) none any more. Raises :class:`InvalidInput`."""
         if name not in CONNECTION_LIMITS:
-            raise InvalidInput(f"a connection has no limit {name!r}{_instead(name, CONNECTION_LIMITS)}")
+            raise InvalidInput(f"a connection has no limit {name!r}{instead(name, CONNECTION_LIMITS)}")
         if per_minute is not None and not 1 <= per_minute <= 10_000_000:
             raise InvalidInput("a limit is a number of calls per minute from 1 on")
 
@@ -138,6 +155,10 @@ class ConnectionManagement:
                 connection.rate_limits[name] = per_minute
 
         return await self._change(tenant_id, connection_id, change)
+
+    async def _require_schemas(self, connection: Connection, entities: Sequence[EntitySync]) -> None:
+        for entity in entities:
+            await self._schemas.schema_for(connection, entity)
 
     async def _change(
         self, tenant_id: str, connection_id: str, change: Callable[[Connection], bool | None]
@@ -149,76 +170,6 @@ class ConnectionManagement:
             return True
 
         return await update(self._connections, await self._connections.get(tenant_id, connection_id), dated)
-
-    def _policy(self, given: Mapping[str, Any] | None) -> dict[str, Any] | None:
-        if given is None:
-            return None
-        try:
-            policy = ConflictPolicy.model_validate(dict(given))
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            raise InvalidInput(f"conflictPolicy{'.' if where else ''}{where}: {first['msg']}") from None
-        for name in policy.resolver_names() - self._resolvers:
-            raise InvalidInput(
-                f"conflictPolicy: there is no resolver {name!r}{_instead(name, self._resolvers)}"
-            )
-        return policy.to_json()
-
-
-def _entities(provider: Provider, new: NewConnection) -> list[EntitySync]:
-    defaults = {str(data["entity"]): str(data["shardType"]) for data in provider.default_schemas}
-    if not new.entities:
-        return [
-            EntitySync(
-                entity=entity, shard_type=shard_type, direction=_possible(provider, entity, new.direction)
-            )
-            for entity, shard_type in defaults.items()
-        ]
-    found = [_entity(provider, each, defaults) for each in new.entities]
-    twice = {each.entity for each in found if [e.entity for e in found].count(each.entity) > 1}
-    if twice:
-        raise InvalidInput(f"entities: {', '.join(sorted(twice))} twice")
-    return found
-
-
-def _entity(provider: Provider, wanted: NewEntity, defaults: Mapping[str, str]) -> EntitySync:
-    known = {*provider.capabilities.entities, *defaults}
-    if wanted.entity not in known and wanted.schema_id is None:
-        raise InvalidInput(
-            f"entities: {provider.title} has no default schema for {wanted.entity!r}, so it needs a schema of its own"
-            f"{_instead(wanted.entity, known)}"
-        )
-    if wanted.entity in provider.capabilities.read_only_entities and wanted.direction is SyncMode.PUSH:
-        raise InvalidInput(f"entities: {wanted.entity} can only be read at {provider.title}")
-    shard_type = wanted.shard_type or defaults.get(wanted.entity)
-    if shard_type is None:
-        raise InvalidInput(f"entities: name the shard type of {wanted.entity}, as {wanted.entity}=type")
-    return EntitySync(
-        entity=wanted.entity,
-        shard_type=shard_type,
-        direction=_possible(provider, wanted.entity, wanted.direction),
-        schema_id=wanted.schema_id,
-    )
-
-
-def _possible(provider: Provider, entity: str, direction: SyncMode) -> SyncMode:
-    """What can only be read is only pulled."""
-    return SyncMode.PULL if entity in provider.capabilities.read_only_entities else direction
-
-
-def _check_settings(provider: Provider, settings: Mapping[str, Any]) -> None:
-    known = provider.capabilities.arguments
-    for name in settings:
-        if name not in known:
-            raise InvalidInput(f"settings: {provider.title} has no {name!r}{_instead(name, known)}")
-
-
-def _instead(name: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1)
-    if near:
-        return f"; did you mean {near[0]}?"
-    return f"; there are: {', '.join(sorted(known))}" if known else ""
 
 
 def _dimensions(connection: Connection) -> dict[str, str]:

@@ -79,7 +79,10 @@ class PushTaskService:
             task = await self._tasks.begin(message, lease.fence)
             if task is None:
                 return
-            connection = await self._connections.get(message.tenant_id, message.connection_id)
+            try:
+                connection = await self._connections.get(message.tenant_id, message.connection_id)
+            except NotFound:
+                raise NotFound(f"connection {message.connection_id}: it is gone") from None
             task = await self.announce_changed(task, connection, message.correlation_id, lease, deadline)
             await self._finish(task)
 

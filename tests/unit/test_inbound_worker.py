@@ -187,3 +187,30 @@ async def test_a_targeted_pull_of_a_connection_that_is_gone_is_dropped() -> None
     message = inbound.message(correlation_id="webhook-1", entity="Person", external_ids=["00000"])
     assert await inbound.finish(message) == 0
     assert inbound.results.stored == {}
+
+
+async def test_a_task_of_a_connection_that_is_gone_fails_for_good_and_says_so() -> None:
+    inbound = await inbound_with(1)
+    message = await inbound.execution()
+    await inbound.world.connections.delete(await inbound.world.connections.get(TENANT, "crm"))
+    assert await inbound.finish(message) == await inbound.finish(message) == 0
+    [result] = inbound.results.stored.values()
+    assert (result.status, result.retryable) == ("failed", False)
+    assert "connection crm: it is gone" in (result.error_message or "")
+    assert (await inbound.world.tasks.get(TENANT, "task-crm")).status is TaskStatus.FAILED
+
+
+async def test_a_message_of_a_task_that_went_with_its_connection_is_dropped() -> None:
+    inbound = await inbound_with(1)
+    message = await inbound.execution()
+    await inbound.world.tasks.delete(await inbound.world.tasks.get(TENANT, "task-crm"))
+    await inbound.world.connections.delete(await inbound.world.connections.get(TENANT, "crm"))
+    assert await inbound.finish(message) == 0
+    assert inbound.results.stored == {}
+
+
+async def test_a_pull_of_an_entity_whose_connection_is_gone_is_dropped_and_makes_no_task() -> None:
+    inbound = await inbound_with(1)
+    await inbound.world.connections.delete(await inbound.world.connections.get(TENANT, "crm"))
+    assert await inbound.finish(inbound.message(correlation_id="webhook-1", entity="Person")) == 0
+    assert (inbound.results.stored, inbound.world.tasks.all()) == ({}, [])

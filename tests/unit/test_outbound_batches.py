@@ -372,6 +372,10 @@ async def test_nothing_is_kept_for_a_connection_that_a_person_pauses(ring: Ring)
     assert (await ring.world.shards.get(TENANT, shard.id)).outbox == []
 
 
+async def disconnect(ring: Ring) -> None:
+    await ring.world.connections.delete(await ring.world.connections.get(TENANT, "crm"))
+
+
 async def crashed(ring: Ring, shard: Shard, title: str) -> None:
     """A change whose marker was stored, and whose sender died then."""
     shard = await ring.world.shards.get(TENANT, shard.id)
@@ -410,8 +414,57 @@ async def test_what_waits_for_a_connection_that_is_gone_is_dropped(ring: Ring) -
     await set_status(ring, ConnectionStatus.NEEDS_REAUTH)
     for shard in shards:
         await change(ring, shard, title="Clerk")
-    await ring.world.connections.delete(await ring.world.connections.get(TENANT, "crm"))
+    await disconnect(ring)
     ring.world.connections.asked.clear()
     assert (await sweep(ring), ring.take()) == (0, [])
     assert ring.world.connections.asked == {"inactive": 1, "get": 1}
     assert [(await ring.world.shards.get(TENANT, shard.id)).outbox for shard in shards] == [[], []]
+
+
+async def test_what_is_on_its_way_to_a_deleted_connection_fails_for_good_and_is_kept_whole(
+    ring: Ring,
+) -> None:
+    [shard] = await people(ring, 1)
+    await change(ring, shard, title="Clerk")
+    [message] = ring.take()
+    reference = (await ring.world.shards.get(TENANT, shard.id)).references
+    await disconnect(ring)
+    await ring.worker.handle([message])
+    result = ring.results[-1]
+    assert (result.success, result.error_code, result.retryable) == (False, "NotFound", False)
+    assert result.error_message == "connection crm: it is gone"
+    assert result.given_up_message is not None
+    assert ring.take() == []
+    stored = await ring.world.shards.get(TENANT, shard.id)
+    assert (stored.fields["title"], stored.references) == ("Clerk", reference)
+
+
+async def test_a_change_after_that_is_announced_to_nobody_and_what_was_left_is_not_sent_for_ever(
+    ring: Ring,
+) -> None:
+    [shard] = await people(ring, 1)
+    await set_status(ring, ConnectionStatus.NEEDS_REAUTH)
+    await change(ring, shard, title="Clerk")
+    assert (await ring.world.shards.get(TENANT, shard.id)).outbox
+    await disconnect(ring)
+    await change(ring, shard, title="Captain")
+    assert (await sweep(ring), ring.take()) == (0, [])
+    assert not (await ring.world.shards.get(TENANT, shard.id)).outbox
+
+
+async def test_a_webhooks_event_of_a_deleted_connection_fails_for_good(ring: Ring) -> None:
+    ring.providers["crm"].write("1", {"lastName": "Ada"})
+    await disconnect(ring)
+    assert await ring.step()
+    [result] = ring.results
+    assert (result.error_code, result.error_message) == ("NotFound", "connection crm: it is gone")
+    assert ring.take() == []
+
+
+async def test_a_push_task_of_a_deleted_connection_fails_for_good(ring: Ring) -> None:
+    task = await push_task(ring, "gone")
+    await ring.worker.handle([task])
+    failure = (await ring.world.tasks.get(TENANT, "push-gone")).last_failure
+    assert failure is not None
+    assert (failure.code, failure.message) == ("NotFound", "connection gone: it is gone")
+    assert ring.take() == []

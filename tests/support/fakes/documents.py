@@ -52,6 +52,13 @@ class MemoryDocuments(Generic[D]):
         self._check()
         self._rows.pop(key, None)
 
+    def remove_read(self, key: tuple[str, ...], document: D) -> None:
+        """Delete, if nobody else wrote since it was read. What is gone already is fine."""
+        self._check()
+        if key in self._rows and str(self._rows[key][0]) != document.etag:
+            raise Conflict
+        self.remove(key)
+
     def all(self) -> list[D]:
         self._check()
         return [self.read(key) for key in list(self._rows)]
@@ -89,7 +96,7 @@ class MemoryCredentials(MemoryDocuments[Credential]):
         return written
 
     async def delete(self, credential: Credential) -> None:
-        self.remove((credential.tenant_id, credential.id))
+        self.remove_read((credential.tenant_id, credential.id), credential)
 
     async def expiring(self, check_time: datetime) -> AsyncIterator[Credential]:
         found = [
@@ -144,7 +151,7 @@ class MemoryConnections(MemoryDocuments[Connection]):
         return self.write((connection.tenant_id, connection.id), connection)
 
     async def delete(self, connection: Connection) -> None:
-        self.remove((connection.tenant_id, connection.id))
+        self.remove_read((connection.tenant_id, connection.id), connection)
 
     async def of_tenant(self, tenant_id: str) -> list[Connection]:
         return [c for c in self.all() if c.tenant_id == tenant_id]
@@ -175,7 +182,7 @@ class MemoryRegistrations(MemoryDocuments[Registration]):
         return self.write((registration.id,), registration)
 
     async def delete(self, registration: Registration) -> None:
-        self.remove((registration.id,))
+        self.remove_read((registration.id,), registration)
 
     async def of_tenant(self, tenant_id: str) -> AsyncIterator[Registration]:
         for registration in self.all():
