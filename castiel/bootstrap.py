@@ -36,6 +36,7 @@ from castiel.services.local_changes import LocalChanges
 from castiel.services.outbox import Outbox
 from castiel.services.rate_limiter import IntegrationRateLimiter
 from castiel.services.replay import ReplayService
+from castiel.services.schema_management import SchemaManagement
 from castiel.services.sync_engine import BidirectionalSyncEngine
 from castiel.services.sync_tasks import SyncTaskService
 from castiel.services.webhooks import WebhookManagementService
@@ -74,6 +75,7 @@ class Services:
     connections: ConnectionManagement
     connection_deletion: ConnectionDeletion
     schemas: ConversionSchemaService
+    schema_management: SchemaManagement
     outbox: Outbox
     deduplication: DeduplicationService
     engine: BidirectionalSyncEngine
@@ -138,6 +140,7 @@ def build(
         connections=syncing.connections,
         connection_deletion=operating.connection_deletion,
         schemas=syncing.schemas,
+        schema_management=operating.schema_management,
         outbox=syncing.outbox,
         deduplication=syncing.deduplication,
         engine=syncing.engine,

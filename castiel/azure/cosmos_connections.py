@@ -82,3 +82,10 @@ class CosmosSchemas:
 
     async def put(self, schema: ConversionSchema) -> ConversionSchema:
         return await self._schemas.put(schema)
+
+    async def delete(self, schema: ConversionSchema) -> None:
+        await self._schemas.delete(schema)
+
+    async def of_tenant(self, tenant_id: str) -> AsyncIterator[ConversionSchema]:
+        async for schema in self._schemas.query("SELECT * FROM c", partition=tenant_id):
+            yield schema

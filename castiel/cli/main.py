@@ -19,6 +19,7 @@ from castiel.cli import (
     limits,
     providers,
     results,
+    schemas,
     tail,
     tasks,
     webhook_checks,
@@ -37,6 +38,7 @@ app = typer.Typer(
 doctor.register(app)
 GROUPS = (
     ("connections", connections),
+    ("schemas", schemas),
     ("providers", providers),
     ("credentials", credentials),
     ("webhooks", webhooks),

@@ -207,6 +207,10 @@ class SchemaStore(Protocol):
     async def put(self, schema: ConversionSchema) -> ConversionSchema:
         """Store it, whatever is there."""
 
+    async def delete(self, schema: ConversionSchema) -> None: ...
+    def of_tenant(self, tenant_id: str) -> AsyncIterator[ConversionSchema]:
+        """All schemas of a tenant; streamed."""
+
 
 class ConflictStore(Protocol):
     """``conflicts``: parked conflicts and possible duplicates."""

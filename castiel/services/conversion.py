@@ -52,14 +52,9 @@ class ConversionSchemaService:
         names every wrong field and the nearest right one; :class:`~castiel.errors.Conflict` when somebody saved the
         same schema meanwhile; :class:`~castiel.errors.ProviderError` when the account can't be asked.
         """
-        schema = _parsed(
-            {"tenantId": connection.tenant_id, "integrationId": connection.integration_id, **document}
-        )
-        if (schema.tenant_id, schema.integration_id) != (connection.tenant_id, connection.integration_id):
-            raise InvalidInput("tenantId, integrationId: they are not the connection's; leave them out")
-        problems = await self.problems(connection, schema)
+        schema, problems = await self.look_at(connection, document)
         errors = [str(problem) for problem in problems if problem.severity == "error"]
-        if errors:
+        if schema is None or errors:
             raise InvalidInput("; ".join(errors))
         now = self._clock.now()
         schema.created_at, schema.updated_at = now, now
@@ -69,11 +64,34 @@ class ConversionSchemaService:
             schema.version = 1
             saved = await self._schemas.create(schema)
         else:
+            if (stored.integration_id, stored.entity) != (schema.integration_id, schema.entity):
+                raise InvalidInput(
+                    f"id: {schema.id} is the schema of {stored.integration_id}'s {stored.entity}; choose another id"
+                )
             schema.version = stored.version + 1
             schema.created_at, schema.etag = stored.created_at, stored.etag
             saved = await self._schemas.replace(schema)
         self._cache.pop((schema.tenant_id, schema.id), None)
         return SavedSchema(saved, problems)
+
+    async def look_at(
+        self, connection: Connection, document: Mapping[str, Any]
+    ) -> tuple[ConversionSchema | None, list[SchemaProblem]]:
+        """What :meth:`save` would find, without saving: the schema, where it can be read as one, and its problems.
+
+        Raises :class:`~castiel.errors.ProviderError` when the account can't be asked.
+        """
+        own = {"tenantId": connection.tenant_id, "integrationId": connection.integration_id}
+        try:
+            schema = ConversionSchema.model_validate({**own, **document})
+        except ValidationError as error:
+            return None, _unreadable(error)
+        problems = [
+            SchemaProblem(name, "it is not the connection's", "leave it out")
+            for name, value in own.items()
+            if document.get(name, value) != value
+        ]
+        return schema, problems + await self.problems(connection, schema)
 
     async def problems(self, connection: Connection, schema: ConversionSchema) -> list[SchemaProblem]:
         """All that is wrong with a schema for the fields of a connection's account, and for its match rules."""
@@ -129,12 +147,8 @@ class ConversionSchemaService:
         )
 
 
-def _parsed(document: Mapping[str, Any]) -> ConversionSchema:
-    try:
-        return ConversionSchema.model_validate(document)
-    except ValidationError as error:
-        problems = [
-            f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors()
-        ]
-        raise InvalidInput("; ".join(problems)) from None
+def _unreadable(error: ValidationError) -> list[SchemaProblem]:
+    return [
+        SchemaProblem(".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, "))
+        for each in error.errors(include_url=False, include_context=False, include_input=False)
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from castiel.services.connection_deletion import ConnectionDeletion
+from castiel.services.schema_management import SchemaManagement
 from castiel.wiring.access import Access
 from castiel.wiring.outside import Outside
 from castiel.wiring.webhooks import Webhooks
@@ -15,6 +16,7 @@ class Operating:
     """Beside the services that the functions share with the command."""
 
     connection_deletion: ConnectionDeletion
+    schema_management: SchemaManagement
 
 
 def build_operating(outside: Outside, access: Access, webhooks: Webhooks) -> Operating:
@@ -30,4 +32,5 @@ def build_operating(outside: Outside, access: Access, webhooks: Webhooks) -> Ope
             outside.leases,
             lease_seconds=outside.settings.sync_lease_seconds,
         ),
+        schema_management=SchemaManagement(stores.schemas, stores.connections),
     )

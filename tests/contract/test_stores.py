@@ -13,11 +13,12 @@ from azure.cosmos import PartitionKey
 from azure.cosmos.aio import DatabaseProxy
 
 from castiel.azure.cosmos_conflicts import CosmosConflicts
-from castiel.azure.cosmos_connections import CosmosConnections, CosmosLimits
+from castiel.azure.cosmos_connections import CosmosConnections, CosmosLimits, CosmosSchemas
 from castiel.azure.cosmos_results import CosmosFailedRecords, CosmosResults
 from castiel.azure.cosmos_shards import CosmosShards
 from castiel.azure.cosmos_tasks import CosmosTasks
 from castiel.domain.connections import Connection, ConnectionStatus
+from castiel.domain.conversion import ConversionSchema
 from castiel.domain.failures import FailedRecord
 from castiel.domain.limits import TenantLimits
 from castiel.domain.messages import Operation
@@ -32,11 +33,18 @@ from castiel.ports.stores import (
     FailedRecordStore,
     LiveReference,
     SaveOutcome,
+    SchemaStore,
     ShardStore,
     TaskStore,
 )
 from tests.support.fakes.documents import MemoryConnections
-from tests.support.fakes.records import MemoryConflicts, MemoryFailedRecords, MemoryShards, MemoryTasks
+from tests.support.fakes.records import (
+    MemoryConflicts,
+    MemoryFailedRecords,
+    MemorySchemas,
+    MemoryShards,
+    MemoryTasks,
+)
 
 NOON = datetime(2025, 12, 10, 12, 0, tzinfo=UTC)
 A_SECOND = timedelta(seconds=1)
@@ -49,13 +57,19 @@ class Stores:
     conflicts: ConflictStore
     failed: FailedRecordStore
     connections: ConnectionStore
+    schemas: SchemaStore
 
 
 @pytest.fixture(params=["memory", pytest.param("cosmos", marks=pytest.mark.stack)])
 async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
     if request.param == "memory":
         yield Stores(
-            MemoryShards(), MemoryTasks(), MemoryConflicts(), MemoryFailedRecords(), MemoryConnections()
+            MemoryShards(),
+            MemoryTasks(),
+            MemoryConflicts(),
+            MemoryFailedRecords(),
+            MemoryConnections(),
+            MemorySchemas(),
         )
         return
     account = request.getfixturevalue("cosmos_account")
@@ -82,6 +96,7 @@ async def _on_cosmos(database: DatabaseProxy) -> Stores:
         CosmosConflicts(await container("conflicts", "/tenantId")),
         CosmosFailedRecords(await container("sync-results", "/tenantId", "/executedOn")),
         CosmosConnections(await container("connections", "/tenantId")),
+        CosmosSchemas(await container("conversion-schemas", "/tenantId")),
     )
 
 
@@ -454,6 +469,38 @@ async def test_failed_records_are_kept_whole_until_deleted(stores: Stores) -> No
     await stores.failed.put_many([failed("4")])
     with pytest.raises(Conflict):
         await stores.failed.delete(found["4"])
+
+
+def schema(name: str, *, tenant: str = "acme") -> ConversionSchema:
+    return ConversionSchema.model_validate(
+        {
+            "id": name,
+            "tenantId": tenant,
+            "integrationId": "crm",
+            "entity": "Person",
+            "shardType": "contact",
+            "mappings": [{"kind": "direct", "field": "name", "source": "Name"}],
+        }
+    )
+
+
+async def test_a_tenants_schemas_are_listed_and_deleted_as_they_were_read(stores: Stores) -> None:
+    made = await stores.schemas.create(schema("ours"))
+    await stores.schemas.create(schema("another"))
+    await stores.schemas.create(schema("theirs", tenant="other"))
+    assert sorted([each.id async for each in stores.schemas.of_tenant("acme")]) == ["another", "ours"]
+
+    newer = await stores.schemas.get("acme", "ours")
+    newer.version = 2
+    await stores.schemas.replace(newer)
+    with pytest.raises(Conflict):
+        await stores.schemas.delete(made)
+    assert (await stores.schemas.get("acme", "ours")).version == 2
+    await stores.schemas.delete(newer)
+    await stores.schemas.delete(newer)
+    assert [each.id async for each in stores.schemas.of_tenant("acme")] == ["another"]
+    with pytest.raises(NotFound):
+        await stores.schemas.get("acme", "ours")
 
 
 @pytest.mark.stack

@@ -40,7 +40,8 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 
 def examples() -> list[list[str]]:
     found = re.findall(r"^python -m castiel (?!-)(.+)$", PAGE.read_text("utf-8"), re.MULTILINE)
-    return [shlex.split(line.partition(" < ")[0]) for line in found]
+    alone = [part for line in found for part in line.split(" | python -m castiel ")]
+    return [shlex.split(re.split(" [<>] ", part)[0]) for part in alone]
 
 
 def command_of(words: list[str]) -> tuple[str, ...]:
@@ -73,6 +74,7 @@ def test_every_command_says_what_it_does_and_takes_json_and_settings(path: tuple
     assert {"--json", "--settings"} <= options
     assert command.help
     everybodys = {("doctor",), ("dlq", "list"), ("dlq", "replay"), ("dlq", "purge"), ("dlq", "show")}
+    everybodys |= {("schemas", "default")}
     if path[0] != "providers" and path not in everybodys:
         [tenant] = [each for each in command.params if "--tenant" in each.opts]
         assert (tenant.required, tenant.envvar) == (True, None)

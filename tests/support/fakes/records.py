@@ -166,10 +166,7 @@ class MemoryFailedRecords(MemoryDocuments[FailedRecord]):
             self.write((*record.partition(), record.id), record, anyway=True)
 
     async def delete(self, record: FailedRecord) -> None:
-        key = (*record.partition(), record.id)
-        if key in self._rows and str(self._rows[key][0]) != record.etag:
-            raise Conflict
-        self.remove(key)
+        self.remove_read((*record.partition(), record.id), record)
 
     async def of_tenant(self, tenant_id: str) -> AsyncIterator[FailedRecord]:
         for record in self.all():
@@ -204,7 +201,7 @@ class MemoryTasks(MemoryDocuments[SyncTask]):
         return errors
 
     async def delete(self, task: SyncTask) -> None:
-        self.remove((task.tenant_id, task.id))
+        self.remove_read((task.tenant_id, task.id), task)
 
     async def due(self, now: datetime, priority: Priority) -> AsyncIterator[SyncTask]:
         for task in self.all():
@@ -244,3 +241,11 @@ class MemorySchemas(MemoryDocuments[ConversionSchema]):
 
     async def put(self, schema: ConversionSchema) -> ConversionSchema:
         return self.write((schema.tenant_id, schema.id), schema, anyway=True)
+
+    async def delete(self, schema: ConversionSchema) -> None:
+        self.remove_read((schema.tenant_id, schema.id), schema)
+
+    async def of_tenant(self, tenant_id: str) -> AsyncIterator[ConversionSchema]:
+        for schema in self.all():
+            if schema.tenant_id == tenant_id:
+                yield schema
