@@ -144,14 +144,14 @@ def _facts(found: Dependents, *, with_credential: bool) -> dict[str, Any]:
     return {
         "tasks": sorted(each.id for each in found.tasks),
         "webhooks": sorted(each.id for each in found.registrations),
-        "credential": found.credential if with_credential else None,
+        "credentialId": found.credential if with_credential else None,
     }
 
 
 def _sentence(connection_id: str, facts: dict[str, Any]) -> str:
     """The connection and what goes with it."""
     parts = [f"{name} {', '.join(facts[name])}" for name in ("tasks", "webhooks") if facts[name]]
-    parts += [f"credential {facts['credential']}"] if facts["credential"] else []
+    parts += [f"credential {facts['credentialId']}"] if facts["credentialId"] else []
     return f"connection {connection_id}" + (f" with {'; '.join(parts)}" if parts else "")
 
 

@@ -134,7 +134,7 @@ def test_a_connection_goes_with_what_is_said_to_go_with_it(planted: Cli) -> None
     gone = planted.json(*delete, "--with-tasks", "--with-webhooks", "--yes")
     assert gone["tasks"] == [SALESFORCE.task_id]
     assert webhook in gone["webhooks"]
-    assert gone["credential"] is None
+    assert gone["credentialId"] is None
     assert planted("connections", "show", *OF).code == 3
     assert planted("tasks", "show", SALESFORCE.task_id, "-t", TENANT).code == 3
     assert planted.json("webhooks", "list", "-t", TENANT) == []
@@ -171,7 +171,7 @@ def test_the_credential_goes_only_when_it_is_said_and_is_nobody_elses(planted: C
     assert (refused.code, "names-it" in refused.err) == (1, True)
     assert shown(planted)["status"] == "active"
     planted.json("credentials", "delete", "names-it", "-t", TENANT, "--yes")
-    assert planted.json(*words)["credential"] == SALESFORCE.credential_id
+    assert planted.json(*words)["credentialId"] == SALESFORCE.credential_id
     assert planted("credentials", "show", SALESFORCE.credential_id, "-t", TENANT).code == 3
 
 

@@ -85,7 +85,7 @@ async def test_a_saved_schema_is_used_and_each_change_is_a_version(app: InProces
         ({"matchRules": {"shardType": "contact", "fields": [{"fields": ["a"], "strategy": "custom", "similarity": "ours"}],
                          "blocking": [{"name": "a", "parts": [{"fields": ["a"], "functions": ["text"]}]}]}},
          "unknown match function 'ours'"),
-        ({"integrationId": "slack"}, "leave them out"),
+        ({"integrationId": "slack"}, "integrationId: it is not the connection's; leave it out"),
     ],
     ids=["field", "entity", "transform", "form", "match rules", "match function", "integration"],
 )  # fmt: skip
