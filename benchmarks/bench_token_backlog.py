@@ -18,9 +18,7 @@ from typing import Any
 
 from azure.servicebus.aio import ServiceBusClient
 
-from benchmarks.bench_token_refresh import Bench, plant, running
-from castiel.functions.token_refresher import TokenRefresher
-from castiel.ports.clock import SystemClock
+from benchmarks.bench_token_refresh import Bench, plant, refresher_of, running
 from castiel.ports.messaging import ReceivedMessage
 from castiel.ports.stores import RefreshAudit
 
@@ -30,29 +28,9 @@ NEVER_MORE = 200
 """Invocations: a run that does not come nearer its end is stopped, and fails."""
 
 
-def refresher_of(bench: Bench) -> TokenRefresher:
-    """The function as it is, at no other pace than the machine's."""
-    services = bench.services
-    return TokenRefresher(
-        services.stores.credentials,
-        bench.credentials,
-        services.stores.refresh_audit,
-        services.secret_rotation,
-        services.inbound_queue,
-        SystemClock(),
-        threshold=timedelta(0),
-        interval=timedelta(hours=1),
-        keep_alive=timedelta(days=7),
-        max_retries=3,
-        time_budget_seconds=BUDGET_SECONDS,
-        per_second=10_000,
-        provider_per_second=10_000,
-    )
-
-
 async def to_the_end(bench: Bench) -> list[RefreshAudit]:
     """The timer's invocation and its continuations. Raises RuntimeError when one fails or they do not end."""
-    refresher = refresher_of(bench)
+    refresher = refresher_of(bench, interval=timedelta(hours=1), time_budget_seconds=BUDGET_SECONDS)
     audits = [await refresher.run()]
     connection = bench.services.settings.service_bus_connection_string
     if connection is None:

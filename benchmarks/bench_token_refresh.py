@@ -225,10 +225,10 @@ async def one_by_one(bench: Bench, credentials: list[Credential]) -> dict[str, f
     }
 
 
-async def together(bench: Bench) -> dict[str, float]:
-    """A run of TokenRefresher over many, at no other pace than the machine's."""
+def refresher_of(bench: Bench, *, interval: timedelta, time_budget_seconds: float) -> TokenRefresher:
+    """The function as it is, at no other pace than the machine's."""
     services = bench.services
-    refresher = TokenRefresher(
+    return TokenRefresher(
         services.stores.credentials,
         bench.credentials,
         services.stores.refresh_audit,
@@ -236,13 +236,18 @@ async def together(bench: Bench) -> dict[str, float]:
         services.inbound_queue,
         SystemClock(),
         threshold=timedelta(0),
-        interval=timedelta(0),
+        interval=interval,
         keep_alive=timedelta(days=7),
         max_retries=3,
-        time_budget_seconds=480,
+        time_budget_seconds=time_budget_seconds,
         per_second=10_000,
         provider_per_second=10_000,
     )
+
+
+async def together(bench: Bench) -> dict[str, float]:
+    """A run of TokenRefresher over many."""
+    refresher = refresher_of(bench, interval=timedelta(0), time_budget_seconds=480)
     started = time.perf_counter()
     audit = await refresher.run()
     seconds = time.perf_counter() - started

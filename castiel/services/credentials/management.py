@@ -36,7 +36,8 @@ from castiel.ports.secrets import SecretVault
 from castiel.ports.stores import ConnectionStore, CredentialStore
 from castiel.services.credentials.documents import update
 from castiel.services.credentials.reader import CredentialReader
-from castiel.services.credentials.refreshing import TokenRefresh, secret_tags
+from castiel.services.credentials.refreshing import TokenRefresh
+from castiel.services.credentials.token_pairs import secret_tags
 
 logger = logging.getLogger(__name__)
 

@@ -41,9 +41,6 @@ from castiel.services.credentials.reader import CredentialReader, StoredToken
 from castiel.services.credentials.reauthorisation import Reauthorisation
 from castiel.services.credentials.refresh_journal import RefreshJournal
 from castiel.services.credentials.token_pairs import TokenPairs
-from castiel.services.credentials.token_pairs import (
-    secret_tags as secret_tags,
-)  # management looks for it here
 
 logger = logging.getLogger(__name__)
 
