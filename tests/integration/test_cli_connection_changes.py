@@ -15,8 +15,7 @@ from castiel.services.credentials.management import NewCredential
 from castiel.services.sync_tasks import connection_lease
 from infra.local.sample import SALESFORCE, TENANT, plant
 from infra.local.sandbox.client import SandboxControl
-from infra.local.stack import LocalStack
-from tests.support.cli import Answer, Cli, Terminal
+from tests.support.cli import Answer, Cli, Terminal, running_cli
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
@@ -26,10 +25,8 @@ OF = (CONNECTION, "-t", TENANT)
 
 @pytest.fixture(scope="module")
 def castiel() -> Iterator[Cli]:
-    with LocalStack() as stack:
-        cli = Cli(stack)
+    with running_cli() as cli:
         yield cli
-        assert cli.leaks() == []
 
 
 @pytest.fixture

@@ -12,8 +12,7 @@ import pytest
 from castiel.bootstrap import Services
 from castiel.errors import ReauthRequired
 from infra.local.sandbox.client import SandboxControl
-from infra.local.stack import LocalStack
-from tests.support.cli import Cli, Terminal
+from tests.support.cli import Cli, Terminal, running_cli
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
@@ -24,8 +23,7 @@ REGISTERED = "https://castiel.example.com/callback"
 
 @pytest.fixture(scope="module")
 def castiel() -> Iterator[Cli]:
-    with LocalStack() as stack:
-        cli = Cli(stack)
+    with running_cli() as cli:
         yield cli
         # After all that was said here: nothing of what the vault holds was.
         assert cli.leaks() == []

@@ -10,8 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from castiel.bootstrap import Services
 from infra.local.sandbox.client import SandboxControl
-from infra.local.stack import LocalStack
-from tests.support.cli import Cli, Terminal
+from tests.support.cli import Cli, Terminal, running_cli
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
@@ -20,10 +19,8 @@ TENANT = "acme"
 
 @pytest.fixture(scope="module")
 def castiel() -> Iterator[Cli]:
-    with LocalStack() as stack:
-        cli = Cli(stack)
+    with running_cli() as cli:
         yield cli
-        assert cli.leaks() == []
 
 
 def store(castiel: Cli, name: str, kind: str, *more: str, stdin: str | None = None) -> dict[str, object]:

@@ -10,8 +10,7 @@ from azure.cosmos import PartitionKey
 from castiel.azure.cosmos_containers import CONTAINERS
 from castiel.bootstrap import Services
 from castiel.domain.connections import Connection
-from infra.local.stack import LocalStack
-from tests.support.cli import Cli
+from tests.support.cli import Cli, running_cli
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
@@ -27,8 +26,8 @@ AREAS = {
 
 @pytest.fixture(scope="module")
 def castiel() -> Iterator[Cli]:
-    with LocalStack() as stack:
-        yield Cli(stack)
+    with running_cli() as cli:
+        yield cli
 
 
 def test_all_is_well_on_the_local_stack(castiel: Cli) -> None:

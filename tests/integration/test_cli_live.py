@@ -16,8 +16,7 @@ from castiel.domain.parked import ParkedConflict
 from castiel.domain.quota import Quota
 from castiel.domain.results import SyncResult, SyncStatus
 from castiel.domain.webhooks import Registration, WebhookAudit
-from infra.local.stack import LocalStack
-from tests.support.cli import Cli
+from tests.support.cli import Cli, running_cli
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
@@ -27,9 +26,7 @@ COMMON: dict[str, Any] = {"tenant_id": TENANT, "integration_id": "salesforce", "
 
 @pytest.fixture(scope="module")
 def castiel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
-    with LocalStack(tmp_path_factory.mktemp("live")) as stack:
-        cli = Cli(stack)
-        cli.does(connect)
+    with running_cli(tmp_path_factory.mktemp("live"), planted=connect) as cli:
         yield cli
 
 

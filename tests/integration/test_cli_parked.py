@@ -14,8 +14,7 @@ from castiel.domain.connections import Connection, EntitySync
 from castiel.domain.parked import ParkedConflict
 from castiel.domain.shards import Shard
 from castiel.services.drafts import PullContext
-from infra.local.stack import LocalStack
-from tests.support.cli import Cli, Terminal
+from tests.support.cli import Cli, Terminal, running_cli
 from tests.support.engine import ADA, person, person_schema
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
@@ -36,9 +35,7 @@ RULES = {
 
 @pytest.fixture(scope="module")
 def castiel() -> Iterator[Cli]:
-    with LocalStack() as stack:
-        cli = Cli(stack)
-        cli.does(connect)
+    with running_cli(planted=connect) as cli:
         yield cli
 
 

@@ -12,8 +12,7 @@ import pytest
 from castiel.bootstrap import Services
 from infra.local.sample import SALESFORCE, TENANT, plant
 from infra.local.sandbox.client import SandboxControl
-from infra.local.stack import LocalStack
-from tests.support.cli import Cli
+from tests.support.cli import Cli, running_cli
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
@@ -29,11 +28,8 @@ def castiel() -> Iterator[Cli]:
         async with SandboxControl(services.settings.castiel_sandbox_url or "", "salesforce") as control:
             await plant(services, control)
 
-    with LocalStack() as stack:
-        cli = Cli(stack)
-        cli.does(planted)
+    with running_cli(planted=planted) as cli:
         yield cli
-        assert cli.leaks() == []
 
 
 @pytest.fixture

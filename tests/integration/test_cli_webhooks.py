@@ -25,6 +25,7 @@ from infra.local.sandbox.client import SandboxControl
 from infra.local.settings import write_settings_file
 from infra.local.stack import LocalStack
 from tests.support.cli import Cli
+from tests.support.leaks import assert_nothing_leaked
 from tests.support.servicebus import eventually
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
@@ -62,6 +63,9 @@ def castiel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
             cli = Door(stack, url=f"http://127.0.0.1:{host.port}")
             cli.does(plant)
             yield cli
+            # What the command made was shown once; it is nowhere else.
+            log = host.log()
+            cli.does(lambda services: assert_nothing_leaked(stack, services, log))
         finally:
             host.stop(40.0)
 

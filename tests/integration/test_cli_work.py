@@ -15,8 +15,7 @@ from castiel.domain.messages import Operation
 from castiel.domain.results import PushResult, SyncResult, SyncStatus
 from castiel.domain.tasks import SyncMode, SyncTask, TaskStatus
 from castiel.ports.messaging import QueueMessage
-from infra.local.stack import LocalStack
-from tests.support.cli import Cli
+from tests.support.cli import Cli, running_cli
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
@@ -26,8 +25,8 @@ NOW = datetime.now(UTC)
 
 @pytest.fixture(scope="module")
 def castiel() -> Iterator[Cli]:
-    with LocalStack() as stack:
-        yield Cli(stack)
+    with running_cli() as cli:
+        yield cli
 
 
 def task(task_id: str, tenant: str = TENANT, **more: object) -> SyncTask:

@@ -11,8 +11,9 @@ import signal
 import subprocess
 import sys
 import termios
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from typer.testing import CliRunner
@@ -22,6 +23,7 @@ from castiel.cli.main import app
 from infra.local.sandbox.client import SandboxControl
 from infra.local.stack import LocalStack
 from tests.support.app import settings_for
+from tests.support.leaks import assert_nothing_leaked
 from tests.support.secrets import vault_secrets
 
 T = TypeVar("T")
@@ -114,6 +116,20 @@ class Cli:
     def _heard(self, answer: Answer) -> Answer:
         self.said += [answer.out, answer.err]
         return answer
+
+
+@contextlib.contextmanager
+def running_cli(
+    data: Path | None = None, planted: Callable[[Services], Awaitable[object]] | None = None
+) -> Iterator[Cli]:
+    """The command over a stack of its own. In the end no secret is in what was put out, stored or sent."""
+    with LocalStack(data) as stack:
+        cli = Cli(stack)
+        if planted is not None:
+            cli.does(planted)
+        yield cli
+        said = "".join(cli.said)
+        cli.does(lambda services: assert_nothing_leaked(stack, services, said))
 
 
 class Terminal:
