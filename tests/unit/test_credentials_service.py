@@ -23,6 +23,7 @@ from castiel.errors import (
     InvalidInput,
     LeaseHeld,
     NotFound,
+    ProviderRateLimited,
     ProviderUnavailable,
     ReauthRequired,
     VaultUnavailable,
@@ -30,6 +31,7 @@ from castiel.errors import (
 from castiel.services.credentials import CredentialAuthorizer
 from castiel.services.credentials.authorizer import RENEWED_SECONDS
 from castiel.services.credentials.management import NewCredential, secret_name_of
+from castiel.services.credentials.service import RETRY_SECONDS
 from tests.support.credentials import CREDENTIAL, TENANT, World
 from tests.support.fakes.authorization_server import Semantics
 
@@ -176,6 +178,33 @@ async def test_while_the_provider_is_away_a_token_is_used_to_its_end(world: Worl
     world.clock.advance(5 * 60)
     with pytest.raises(ProviderUnavailable):
         await service.get_credential(TENANT, CREDENTIAL)
+
+
+async def test_a_provider_that_is_away_is_not_asked_again_with_every_use_of_a_living_token(
+    world: World,
+) -> None:
+    service = world.process()
+    world.clock.advance(56 * 60)
+    world.server.errors = [ProviderUnavailable("no answer in time")] * 50
+    for _ in range(20):
+        await service.get_credential(TENANT, CREDENTIAL)
+    assert world.server.calls == 1
+    world.clock.advance(RETRY_SECONDS)
+    await service.get_credential(TENANT, CREDENTIAL)
+    assert world.server.calls == 2
+
+
+async def test_a_token_endpoint_that_asks_to_wait_is_left_alone_for_so_long(world: World) -> None:
+    service = world.process()
+    world.clock.advance(56 * 60)
+    world.server.errors = [ProviderRateLimited("too many", retry_after=120.0)]
+    await service.get_credential(TENANT, CREDENTIAL)
+    world.clock.advance(119)
+    before = await service.get_credential(TENANT, CREDENTIAL)
+    assert world.server.calls == 1
+    world.clock.advance(1)
+    assert (await service.get_credential(TENANT, CREDENTIAL)).token.access_token != before.token.access_token
+    assert world.server.calls == 2
 
 
 async def test_a_throttled_vault_is_left_alone_for_as_long_as_it_asks(world: World) -> None:

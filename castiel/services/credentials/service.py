@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from datetime import datetime, timedelta
 
 from castiel.adapters.http import HttpPool
@@ -17,7 +18,7 @@ from castiel.ports.secrets import SecretVault
 from castiel.ports.stores import ConnectionStore, CredentialStore
 from castiel.services.credentials.flights import Flights
 from castiel.services.credentials.management import CredentialManagement
-from castiel.services.credentials.reader import CredentialReader, Key, StoredToken
+from castiel.services.credentials.reader import CACHE_ENTRIES, CredentialReader, Key, StoredToken
 from castiel.services.credentials.reauthorisation import Reauthorisation
 from castiel.services.credentials.refresh_journal import RefreshJournal
 from castiel.services.credentials.refreshing import Needed, TokenRefresh
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 REFRESH_MARGIN = timedelta(minutes=5)
 """A token that expires within this is refreshed before it is used."""
+RETRY_SECONDS = 15.0
+"""How long a token that has not expired is used before its failed refresh is tried again, unless more was asked for."""
 
 
 class SecureCredentialService:
@@ -65,11 +68,14 @@ class SecureCredentialService:
             self.reader, self.refreshing, credentials, connections, vault, providers, http, clock
         )
         self._flights: Flights[Key, StoredToken] = Flights()
+        self._retry_at: OrderedDict[Key, float] = OrderedDict()
+        """When a failed refresh is tried again by the use of a token that still lives."""
 
     async def get_credential(self, tenant_id: str, credential_id: str) -> StoredToken:
         """The credential with a token that is good now, refreshed if it is about to expire.
 
-        While a refresh fails for a reason that may pass, a token that has not expired is still given out.
+        While a refresh fails for a reason that may pass, a token that has not expired is still given out, and the
+        refresh is left alone for a while: every use of the token would be another attempt.
         Raises :class:`ReauthRequired` when a person has to authorise again.
         """
         stored = await self.reader.get(tenant_id, credential_id)
@@ -80,11 +86,15 @@ class SecureCredentialService:
             stored.token.expiry_time, now, REFRESH_MARGIN
         ):
             return stored
+        lives = not expires_within(stored.token.expiry_time, now, timedelta(0))
+        if lives and self._clock.monotonic() < self._retry_at.get(stored.key, 0.0):
+            return stored
         try:
             return await self.refresh_oauth_token(tenant_id, credential_id, refused=stored.token)
         except CastielError as error:
-            if not error.retryable or expires_within(stored.token.expiry_time, now, timedelta(0)):
+            if not error.retryable or not lives:
                 raise
+            self._retry_later(stored.key, max(error.retry_after or 0.0, RETRY_SECONDS))
             logger.warning(
                 "credential %s could not be refreshed yet: %s",
                 credential_id,
@@ -92,6 +102,12 @@ class SecureCredentialService:
                 extra={"credentialId": credential_id, "tenantId": tenant_id, "error": error.code},
             )
             return stored
+
+    def _retry_later(self, key: Key, seconds: float) -> None:
+        self._retry_at[key] = self._clock.monotonic() + seconds
+        self._retry_at.move_to_end(key)
+        if len(self._retry_at) > CACHE_ENTRIES:
+            self._retry_at.popitem(last=False)
 
     async def refresh_oauth_token(
         self, tenant_id: str, credential_id: str, *, refused: TokenSecret | None = None
