@@ -31,6 +31,7 @@ from castiel.errors import (
 from castiel.services.credentials import CredentialAuthorizer
 from castiel.services.credentials.authorizer import RENEWED_SECONDS
 from castiel.services.credentials.management import NewCredential, secret_name_of
+from castiel.services.credentials.reader import StoredToken
 from castiel.services.credentials.service import RETRY_SECONDS
 from tests.support.credentials import CREDENTIAL, TENANT, World
 from tests.support.fakes.authorization_server import Semantics
@@ -322,6 +323,48 @@ async def test_a_rotated_secret_replaces_the_old_one_and_its_clock_starts_anew(w
     assert rotated.warn_at is not None
     assert rotated.warn_at - world.clock.now() == timedelta(days=76)
     assert first.warn_at is not None
+
+
+async def refresh_under_way(world: World) -> tuple[asyncio.Task[StoredToken], asyncio.Event]:
+    """A refresh in another process, whose new pair is on its way to the vault until the event is set."""
+    world.let_expire()
+    written, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> None:
+        written.set()
+        await go_on.wait()
+
+    world.vault.during_set = slowly
+    refresh = asyncio.create_task(world.process().get_credential(TENANT, CREDENTIAL))
+    await written.wait()
+    world.vault.during_set = None
+    return refresh, go_on
+
+
+async def test_a_refresh_under_way_brings_nothing_of_a_revoked_credential_back(world: World) -> None:
+    refresh, go_on = await refresh_under_way(world)
+    revocation = asyncio.create_task(world.process().manage.revoke(TENANT, CREDENTIAL))
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert not (await world.credentials.get(TENANT, CREDENTIAL)).enabled, "at once, for all who read it now"
+    go_on.set()
+    with pytest.raises(ConfigurationError, match="disabled"):
+        await refresh
+    await revocation
+    assert await world.vault.versions(f"credential-{CREDENTIAL}") == []
+    assert world.server.live == set(), "the pair that came last is withdrawn at the provider"
+
+
+async def test_a_refresh_under_way_brings_no_deleted_secret_back(world: World) -> None:
+    await world.connections.delete(await world.connections.get(TENANT, f"conn-{CREDENTIAL}"))
+    refresh, go_on = await refresh_under_way(world)
+    deletion = asyncio.create_task(world.process().manage.delete(TENANT, CREDENTIAL))
+    for _ in range(50):
+        await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.gather(refresh, deletion)
+    with pytest.raises(NotFound):
+        await world.vault.get(f"credential-{CREDENTIAL}")
 
 
 async def test_a_revoked_credential_serves_nobody(world: World) -> None:

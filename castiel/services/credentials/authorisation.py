@@ -17,7 +17,7 @@ from castiel.adapters.registry import ProviderRegistry
 from castiel.domain.connections import Connection
 from castiel.domain.credentials import Credential, TokenSecret
 from castiel.domain.model import Model
-from castiel.errors import InvalidInput, LeaseHeld, NotFound
+from castiel.errors import InvalidInput, NotFound
 from castiel.ports.clock import Clock
 from castiel.ports.coordination import Marks
 from castiel.ports.stores import ConnectionStore, CredentialStore
@@ -26,7 +26,7 @@ from castiel.services.credentials.documents import update
 from castiel.services.credentials.management import secret_name_of
 from castiel.services.credentials.reader import StoredToken
 from castiel.services.credentials.reauthorisation import Reauthorisation
-from castiel.services.credentials.refreshing import WAIT_FOR_OTHERS_SECONDS, TokenRefresh
+from castiel.services.credentials.refreshing import TokenRefresh
 
 logger = logging.getLogger(__name__)
 
@@ -142,15 +142,8 @@ class AuthorizationService:
 
     async def _store(self, credential: Credential, token: TokenSecret) -> StoredToken:
         """Under the lease of a refresh: one that runs meanwhile must not put the old grant over the new one."""
-        deadline = self._clock.monotonic() + WAIT_FOR_OTHERS_SECONDS
-        while True:
-            try:
-                async with self._refreshing.alone(credential.tenant_id, credential.id):
-                    return await self._store_alone(credential, token)
-            except LeaseHeld:
-                if self._clock.monotonic() > deadline:
-                    raise
-                await self._clock.sleep(0.2)
+        async with self._refreshing.after_others(credential.tenant_id, credential.id):
+            return await self._store_alone(credential, token)
 
     async def _store_alone(self, credential: Credential, token: TokenSecret) -> StoredToken:
         if credential.etag is None:

@@ -190,7 +190,11 @@ class CredentialManagement:
 
     async def revoke(self, tenant_id: str, credential_id: str) -> Credential:
         """It serves nobody any more, from now on: withdrawn at the provider where it takes that, unreadable in the
-        vault, its connections paused. The provider's refusal or silence is logged and stops nothing."""
+        vault, its connections paused. The provider's refusal or silence is logged and stops nothing.
+
+        Raises :class:`~castiel.errors.LeaseHeld` when a refresh goes on that does not end: then only the first and the
+        last are done, and it can be called again.
+        """
         credential = await self._credentials.get(tenant_id, credential_id)
         now = self._clock.now()
 
@@ -201,11 +205,13 @@ class CredentialManagement:
         revoked = await update(self._credentials, credential, change)
         for connection in await self._connections.by_credential(tenant_id, credential_id):
             await update(self._connections, connection, _paused)
-        if credential.type is CredentialType.OAUTH2:
-            await self._withdraw(credential)
-        for version in await self._vault.versions(credential.secret_name):
-            await self._vault.disable(credential.secret_name, version)
-        self._reader.forget((tenant_id, credential_id))
+        # A refresh that is under way stores one more pair: that one, too, is withdrawn and made unreadable.
+        async with self._refreshing.after_others(tenant_id, credential_id):
+            if credential.type is CredentialType.OAUTH2:
+                await self._withdraw(credential)
+            for version in await self._vault.versions(credential.secret_name):
+                await self._vault.disable(credential.secret_name, version)
+            self._reader.forget((tenant_id, credential_id))
         return revoked
 
     async def users(self, tenant_id: str, credential_id: str) -> CredentialUsers:
@@ -226,13 +232,16 @@ class CredentialManagement:
 
     async def delete(self, tenant_id: str, credential_id: str) -> None:
         """Forget it. Raises :class:`Conflict` while a connection uses it, or a credential that it belongs to."""
-        credential = await self._credentials.get(tenant_id, credential_id)
+        await self._credentials.get(tenant_id, credential_id)
         users = await self.users(tenant_id, credential_id)
         if users:
             raise Conflict(f"credential {credential_id} is used by {users}")
-        await self._credentials.delete(credential)
-        await self._vault.delete(credential.secret_name)
-        self._reader.forget((tenant_id, credential_id))
+        # What a refresh that is under way stores would bring a deleted secret back.
+        async with self._refreshing.after_others(tenant_id, credential_id):
+            credential = await self._credentials.get(tenant_id, credential_id)
+            await self._credentials.delete(credential)
+            await self._vault.delete(credential.secret_name)
+            self._reader.forget((tenant_id, credential_id))
 
     async def statistics(self, tenant_id: str) -> CredentialStatistics:
         """Counts over the tenant's credentials."""

@@ -117,6 +117,21 @@ class TokenRefresh:
                 leased = False
             yield leased
 
+    @asynccontextmanager
+    async def after_others(self, tenant_id: str, credential_id: str) -> AsyncIterator[bool]:
+        """The same, once whoever is at it has ended. Raises :class:`LeaseHeld` when that takes too long."""
+        deadline = self._clock.monotonic() + WAIT_FOR_OTHERS_SECONDS
+        async with AsyncExitStack() as stack:
+            while True:
+                try:
+                    leased = await stack.enter_async_context(self.alone(tenant_id, credential_id))
+                    break
+                except LeaseHeld:
+                    if self._clock.monotonic() > deadline:
+                        raise
+                    await self._clock.sleep(0.2)
+            yield leased
+
     async def _refresh(
         self, tenant_id: str, credential_id: str, needed: Needed, known: Credential | None, *, leased: bool
     ) -> StoredToken:

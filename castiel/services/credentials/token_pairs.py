@@ -6,7 +6,7 @@ import logging
 
 from castiel.domain.credentials import Credential, TokenSecret
 from castiel.domain.retry import backoff
-from castiel.errors import CastielError, Conflict, StoreUnavailable, VaultUnavailable
+from castiel.errors import CastielError, ConfigurationError, Conflict, StoreUnavailable, VaultUnavailable
 from castiel.ports.clock import Clock
 from castiel.ports.secrets import SecretVault, StoredSecret
 from castiel.ports.stores import CredentialStore
@@ -136,6 +136,10 @@ class TokenPairs:
                 extra={"credentialId": stored.credential.id, "tenantId": stored.credential.tenant_id},
             )
             return stored
+        if not credential.enabled:
+            # Revoked while this went on: the pair is for whoever withdraws it, and for nobody's use.
+            self._reader.forget(stored.key)
+            raise ConfigurationError(f"credential {credential.id}: it is disabled")
         if was_dead:
             await self._reauthorisation.resume(credential)
         return self._reader.keep(

@@ -88,6 +88,12 @@ class AuthorizationServer(OAuthFlow):
     ) -> TokenSecret:
         return self.grant()
 
+    async def revoke(
+        self, http: HttpPool, connection: Connection | None, client: OAuthClient, token: TokenSecret
+    ) -> bool:
+        self.live.discard(token.refresh_token.get_secret_value() if token.refresh_token else "")
+        return True
+
     def _next(self, shown: str) -> str:
         if self.semantics is Semantics.KEEPS:
             return shown

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from castiel.errors import NotFound, VaultUnavailable
 from castiel.ports.secrets import StoredSecret
 from tests.support.fakes.crash import CrashPoints
 
 
 class MemoryVault:
-    """:class:`~castiel.ports.secrets.SecretVault`. ``down``: nothing is answered; ``refuse_sets``: so many sets fail."""
+    """:class:`~castiel.ports.secrets.SecretVault`. ``down``: nothing is answered; ``refuse_sets``: so many sets fail.
+
+    ``during_set`` runs while a set is under way.
+    """
 
     def __init__(self, crash: CrashPoints | None = None) -> None:
         self._crash = crash or CrashPoints()
@@ -17,6 +22,7 @@ class MemoryVault:
         self._deleted: dict[str, list[StoredSecret]] = {}
         self.down = False
         self.refuse_sets = 0
+        self.during_set: Callable[[], Awaitable[object]] | None = None
         self.retry_after: float | None = None
         self.calls: list[tuple[str, str]] = []
 
@@ -33,6 +39,8 @@ class MemoryVault:
 
     async def set(self, name: str, value: str, *, tags: dict[str, str] | None = None) -> StoredSecret:
         self._note("set", name)
+        if self.during_set is not None:
+            await self.during_set()
         if self.refuse_sets > 0:
             self.refuse_sets -= 1
             raise VaultUnavailable("Key Vault: throttled", retry_after=self.retry_after)
