@@ -9,6 +9,7 @@ from castiel.domain.limits import OPERATION_LIMITS, TenantLimits
 from castiel.errors import AlreadyExists, Conflict, InvalidInput, StoreUnavailable
 from castiel.ports.clock import Clock
 from castiel.ports.stores import LimitStore
+from castiel.services.credentials.flights import Flights
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ class LimitOverrides:
         self._clock = clock
         self._integrations = frozenset(integrations)
         self._cache: dict[str, tuple[float, TenantLimits]] = {}
+        self._first_reads: Flights[str, TenantLimits] = Flights()
 
     async def of(self, tenant_id: str) -> TenantLimits:
         """The tenant's limits, at most 30 s old; what is known, or nothing special, while the store is gone."""
@@ -32,9 +34,17 @@ class LimitOverrides:
         cached = self._cache.get(tenant_id)
         if cached is not None and now < cached[0]:
             return cached[1]
+        if cached is None:
+            # Nothing is known yet: whoever comes meanwhile waits, for the tenant's limit may be below the default.
+            return await self._first_reads.run(
+                tenant_id, lambda: self._read(tenant_id, TenantLimits(tenant_id=tenant_id))
+            )
         # Whoever comes while this one reads takes what is known.
-        known = cached[1] if cached else TenantLimits(tenant_id=tenant_id)
-        self._remember(tenant_id, known, now)
+        self._remember(tenant_id, cached[1], now)
+        return await self._read(tenant_id, cached[1])
+
+    async def _read(self, tenant_id: str, known: TenantLimits) -> TenantLimits:
+        now = self._clock.monotonic()
         try:
             known = await self._store.get(tenant_id) or TenantLimits(tenant_id=tenant_id)
         except StoreUnavailable as error:

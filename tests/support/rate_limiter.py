@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from castiel.domain.limits import TenantLimits
 from castiel.errors import Conflict, StoreUnavailable
 from castiel.ports.clock import Clock
@@ -27,6 +29,7 @@ class MemoryLimits:
         if self.down:
             raise StoreUnavailable("Cosmos DB: down")
         self.reads += 1
+        await asyncio.sleep(0)
         found = self.stored.get(tenant_id)
         return found.copy_of() if found else None
 

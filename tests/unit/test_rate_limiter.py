@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from castiel.domain.connections import Connection
@@ -116,6 +118,15 @@ async def test_overrides_survive_a_race_and_a_store_that_is_down(bench: Bench) -
     bench.store.down = True
     answers = [await bench.limiter.check_webhook("wh-1", tenant_id=TENANT) for _ in range(6)]
     assert [answer.allowed for answer in answers] == [True] * 5 + [False]
+
+
+async def test_those_who_come_while_a_tenant_s_limits_are_first_read_get_no_default(bench: Bench) -> None:
+    await rate_limiter(bench.limits, bench.clock, bench.store)[0].overrides.set(TENANT, "slack", 5)
+    answers = await asyncio.gather(
+        *(bench.limiter.check_rate_limit(TENANT, "slack", "delete") for _ in range(20))
+    )
+    assert sum(answer.allowed for answer in answers) == 5
+    assert bench.store.reads == 2, "one of them was by whoever set it"
 
 
 async def test_the_store_is_read_once_in_thirty_seconds(bench: Bench) -> None:
