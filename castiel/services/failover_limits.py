@@ -29,7 +29,8 @@ class FailoverRateLimits:
     After a failure the shared limiter is left alone for 1 s, 2 s, … 15 s; then one call tries it, while the
     others still decide locally. ``local`` also counts what this process was let through by the shared one, so
     that changing over does not hand out the same minute twice; and what it let through itself is charged to
-    the shared one when that is back. If that comes back empty, each process tells it all that it knows.
+    the shared one when that is back, which is also told which windows providers closed meanwhile. If that comes
+    back empty, each process tells it all that it knows.
     """
 
     def __init__(self, shared: RateLimits, local: LocalRateLimits, clock: Clock) -> None:
@@ -37,6 +38,7 @@ class FailoverRateLimits:
         self._local = local
         self._clock = clock
         self._owed: dict[str, SlidingWindow] = {}
+        self._closed_meanwhile: set[str] = set()
         self._failures = 0
         self._try_at = 0.0
 
@@ -71,7 +73,14 @@ class FailoverRateLimits:
 
     async def observe(self, key: str, quota: Quota) -> float:
         closed_for = await self._local.observe(key, quota)
-        return await self._either(lambda: self._shared.observe(key, quota), lambda: _value(closed_for))
+        return await self._either(
+            lambda: self._shared.observe(key, quota), lambda: self._observe_locally(key, closed_for)
+        )
+
+    async def _observe_locally(self, key: str, closed_for: float) -> float:
+        if closed_for:
+            self._closed_meanwhile.add(key)
+        return closed_for
 
     async def failed(self, key: str) -> float | None:
         opened_for = await self._local.failed(key)
@@ -96,6 +105,8 @@ class FailoverRateLimits:
         try:
             if self._owed:
                 await self._settle()
+            if self._closed_meanwhile:
+                await self._tell_closed()
             answer = await shared()
         except CacheUnavailable as error:
             self._fail(error, probing=probing)
@@ -144,6 +155,14 @@ class FailoverRateLimits:
                 for each in tenants.values():
                     self._owe(each)
                 raise
+
+    async def _tell_closed(self) -> None:
+        """Tell the shared limiter for how long providers want no calls that said so while it was gone."""
+        still = self._local.closed("")
+        for key in tuple(self._closed_meanwhile):
+            if key in still:
+                await self._shared.observe(key, Quota(retry_after=still[key]))
+            self._closed_meanwhile.discard(key)
 
     async def _charge(self, tag: str, counts: Mapping[str, int]) -> None:
         try:

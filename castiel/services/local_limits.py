@@ -199,7 +199,7 @@ class LocalRateLimits:
         return counts
 
     def closed(self, tag: str) -> dict[str, float]:
-        """For how many seconds a tenant's providers want no calls."""
+        """For how many seconds a tenant's providers want no calls; with no tag, everybody's."""
         now = self._now()
         return {
             key: (provider.closed_until - now) / 1000
