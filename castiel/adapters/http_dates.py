@@ -13,9 +13,9 @@ def http_date(text: str | None) -> datetime | None:
     """``Sun, 06 Nov 1994 08:49:37 GMT`` as a moment in UTC; ``None`` for what is none."""
     try:
         moment = parsedate_to_datetime(text or "")
-    except (TypeError, ValueError):
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (TypeError, ValueError, OverflowError):
         return None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def answered_at(headers: Mapping[str, str]) -> datetime:

@@ -293,6 +293,20 @@ def test_bodies_known_for_trouble(hostile: Hostile, body: bytes) -> None:
     hostile.signed(body, {"X-GitHub-Event": "issues", "X-GitHub-Delivery": "g-1"})
 
 
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+def test_times_whose_zone_leads_beyond_the_calendar(hostile: Hostile, moment: str) -> None:
+    about = {
+        "salesforce": {"occurredAt": moment},
+        "github": {"repository": {"id": 1}, "issue": {"number": 1, "updated_at": moment}},
+        "google": {"message": {"messageId": "m-1", "publishTime": moment}},
+        "notion": {"timestamp": moment, "entity": {"id": "1" * 32, "type": "page"}},
+        "slack": {"event_time": moment},
+    }
+    named = hostile.registration.integration_id
+    body = json.dumps({**EVENT_KINDS[named], **about[named]}).encode()
+    hostile.signed(body, {"X-GitHub-Event": "issues", "X-GitHub-Delivery": "g-1"})
+
+
 GROWING: dict[str, Callable[[int], bytes]] = {
     "nested lists": lambda n: b"[" * n,
     "one long text": lambda n: b'{"event": "' + b"a" * n + b'"}',

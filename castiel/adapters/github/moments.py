@@ -11,11 +11,11 @@ def parse_moment(text: object) -> datetime:
     """``2011-04-22T13:33:48Z`` as a moment. Raises :class:`MalformedResponse`."""
     try:
         moment = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        moment = None
-    if moment is None:
-        raise MalformedResponse("a time that can't be read")
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        if moment is not None:
+            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise MalformedResponse("a time that can't be read")
 
 
 def moment_text(moment: datetime) -> str:

@@ -12,6 +12,7 @@ def moment(text: Any) -> datetime | None:
         return None
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        # At the ends of the calendar a time zone leads beyond it.
         return None
-    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)

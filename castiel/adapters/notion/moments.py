@@ -11,9 +11,9 @@ def parse_moment(text: object) -> datetime:
     """``2022-10-24T22:54:00.000Z``. Raises :class:`MalformedResponse`."""
     try:
         moment = datetime.fromisoformat(str(text))
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise MalformedResponse("a time that can't be read") from None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def moment_text(moment: datetime) -> str:

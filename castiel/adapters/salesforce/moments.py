@@ -11,9 +11,9 @@ def parse_moment(text: str) -> datetime:
     """A datetime field's value (``2026-11-01T10:00:00.000+0000``). Raises :class:`MalformedResponse`."""
     try:
         moment = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (TypeError, ValueError, OverflowError):
         raise MalformedResponse("a time that can't be read") from None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def moment_text(moment: datetime) -> str:
