@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +15,7 @@ import jwt
 from pydantic import SecretStr
 
 from castiel.adapters.http import HttpPool, HttpReply
+from castiel.adapters.http_dates import http_date
 from castiel.adapters.urls import origin_of
 from castiel.domain.credentials import OAuthClient, TokenSecret
 from castiel.errors import ConfigurationError, MalformedResponse, ReauthRequired
@@ -104,6 +105,14 @@ def answer_body(reply: HttpReply) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise MalformedResponse("the token answer is no object", status=reply.status)
     return body
+
+
+def issued_at(reply: HttpReply) -> datetime:
+    """When a token answer was made: the server's clock, or ours where it has no ``Date``.
+
+    What was issued is never thrown away for the want of a header: the refresh token before it may be dead already.
+    """
+    return http_date(reply.headers.get("date")) or datetime.now(UTC)
 
 
 def lifetime_of(body: Mapping[str, Any]) -> timedelta | None:

@@ -16,7 +16,7 @@ from castiel.adapters.github.moments import parse_moment
 from castiel.adapters.github.settings import DEFAULT_API_VERSION, base_url, ensure_github
 from castiel.adapters.http import HttpPool
 from castiel.adapters.http_dates import answered_at
-from castiel.adapters.oauth import signed
+from castiel.adapters.oauth import issued_at, signed
 from castiel.adapters.retry_after import retry_after_seconds
 from castiel.domain.connections import Connection
 from castiel.domain.credentials import OAuthClient, TokenSecret
@@ -72,7 +72,7 @@ async def installation_token(
     return TokenSecret(
         access_token=SecretStr(token),
         expiry_time=parse_moment(body.get("expires_at")),
-        issued_at=answered_at(reply.headers),
+        issued_at=issued_at(reply),
         token_type="bearer",  # noqa: S106  (the type's name)
     )
 

@@ -15,11 +15,11 @@ from castiel.adapters.errors_table import ErrorDetail, ErrorRule, classify
 from castiel.adapters.github.installation import installation_token
 from castiel.adapters.github.settings import ensure_github, installation_id, login_url
 from castiel.adapters.http import HttpPool, HttpReply
-from castiel.adapters.http_dates import answered_at
 from castiel.adapters.oauth import (
     answer_body,
     client_identity,
     error_body,
+    issued_at,
     lifetime_of,
     pkce,
     refresh_grant,
@@ -123,4 +123,4 @@ def _code(name: object) -> str | None:
 def _token(reply: HttpReply, old: TokenSecret | None) -> TokenSecret:
     body = answer_body(reply)
     # An app may have expiry switched off: its tokens are used until they are refused.
-    return token_of(body, old, issued_at=answered_at(reply.headers), lifetime=lifetime_of(body))
+    return token_of(body, old, issued_at=issued_at(reply), lifetime=lifetime_of(body))

@@ -15,13 +15,13 @@ from castiel.adapters.errors_table import ErrorDetail, ErrorRule, classify
 from castiel.adapters.google.addresses import authorize_url, revoke_url, token_url
 from castiel.adapters.google.service_account import assertion_form
 from castiel.adapters.http import HttpPool, HttpReply
-from castiel.adapters.http_dates import answered_at
 from castiel.adapters.oauth import (
     answer_body,
     client_identity,
     code_grant,
     ensure_own,
     error_body,
+    issued_at,
     lifetime_of,
     pkce,
     refresh_grant,
@@ -162,4 +162,4 @@ def _detail(reply: HttpReply) -> ErrorDetail:
 def _token(reply: HttpReply, old: TokenSecret | None) -> TokenSecret:
     body = answer_body(reply)
     lifetime = lifetime_of(body) or DEFAULT_LIFETIME
-    return token_of(body, old, issued_at=answered_at(reply.headers), lifetime=lifetime)
+    return token_of(body, old, issued_at=issued_at(reply), lifetime=lifetime)

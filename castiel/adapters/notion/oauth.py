@@ -15,11 +15,18 @@ import httpx
 from castiel.adapters.base import OAuthFlow
 from castiel.adapters.errors_table import ErrorRule, classify
 from castiel.adapters.http import HttpPool, HttpReply
-from castiel.adapters.http_dates import answered_at
 from castiel.adapters.notion.dialect import RULES, error_detail
 from castiel.adapters.notion.settings import DEFAULT_BASE_URL, DEFAULT_VERSION
 from castiel.adapters.notion.values import Json
-from castiel.adapters.oauth import answer_body, code_grant, ensure_own, error_body, refresh_grant, token_of
+from castiel.adapters.oauth import (
+    answer_body,
+    code_grant,
+    ensure_own,
+    error_body,
+    issued_at,
+    refresh_grant,
+    token_of,
+)
 from castiel.adapters.retry_after import retry_after_seconds
 from castiel.domain.connections import Connection
 from castiel.domain.credentials import OAuthClient, TokenSecret
@@ -119,5 +126,5 @@ async def _ask(
 
 
 def _token(reply: HttpReply, old: TokenSecret | None) -> TokenSecret:
-    token = token_of(answer_body(reply), old, issued_at=answered_at(reply.headers), lifetime=KEEP_ALIVE)
+    token = token_of(answer_body(reply), old, issued_at=issued_at(reply), lifetime=KEEP_ALIVE)
     return token if token.refresh_token else token.model_copy(update={"expiry_time": None})

@@ -14,7 +14,6 @@ from urllib.parse import urlencode
 from castiel.adapters.base import OAuthFlow
 from castiel.adapters.errors_table import ErrorRule, classify
 from castiel.adapters.http import HttpPool, HttpReply
-from castiel.adapters.http_dates import answered_at
 from castiel.adapters.oauth import (
     JWT_BEARER_GRANT,
     answer_body,
@@ -22,6 +21,7 @@ from castiel.adapters.oauth import (
     code_grant,
     ensure_own,
     error_body,
+    issued_at,
     pkce,
     refresh_grant,
     signed,
@@ -161,11 +161,11 @@ async def _ask(http: HttpPool, login_url: str, form: Mapping[str, str], endpoint
 
 def _token(reply: HttpReply, connection: Connection | None, old: TokenSecret | None) -> TokenSecret:
     body = answer_body(reply)
-    instance_url = body.get("instance_url")
+    instance_url = body.get("instance_url") or (old and old.instance_url)
     if not isinstance(instance_url, str) or not instance_url:
         raise MalformedResponse("the token answer has no instance_url", status=reply.status)
-    issued_at = _issued_at(body.get("issued_at"), reply)
-    token = token_of(body, old, issued_at=issued_at, lifetime=_lifetime(connection))
+    moment = _moment(body.get("issued_at")) or issued_at(reply)
+    token = token_of(body, old, issued_at=moment, lifetime=_lifetime(connection))
     return token.model_copy(update={"instance_url": instance_url})
 
 
@@ -176,10 +176,10 @@ def _lifetime(connection: Connection | None) -> timedelta:
     return timedelta(minutes=number(connection, "sessionMinutes", DEFAULT_SESSION_MINUTES))
 
 
-def _issued_at(milliseconds: object, reply: HttpReply) -> datetime:
+def _moment(milliseconds: object) -> datetime | None:
     if isinstance(milliseconds, str) and milliseconds.isascii() and milliseconds.isdigit():
         try:
             return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
         except (OverflowError, ValueError, OSError):
-            raise MalformedResponse("the token answer's issued_at is no time", status=reply.status) from None
-    return answered_at(reply.headers)
+            return None
+    return None

@@ -17,8 +17,7 @@ import httpx
 from castiel.adapters.base import OAuthFlow
 from castiel.adapters.errors_table import ErrorDetail, ErrorRule, classify
 from castiel.adapters.http import HttpPool, HttpReply
-from castiel.adapters.http_dates import answered_at
-from castiel.adapters.oauth import code_grant, ensure_own, lifetime_of, refresh_grant, token_of
+from castiel.adapters.oauth import code_grant, ensure_own, issued_at, lifetime_of, refresh_grant, token_of
 from castiel.adapters.retry_after import retry_after_seconds
 from castiel.adapters.slack.dialect import members, read_error
 from castiel.adapters.slack.settings import (
@@ -144,4 +143,4 @@ async def _ask(
 
 def _token(reply: HttpReply, body: Mapping[str, Any], old: TokenSecret | None) -> TokenSecret:
     # Without rotation a token lives until it is revoked: no expires_in, no refresh token.
-    return token_of(body, old, issued_at=answered_at(reply.headers), lifetime=lifetime_of(body))
+    return token_of(body, old, issued_at=issued_at(reply), lifetime=lifetime_of(body))
