@@ -145,6 +145,7 @@ async def running() -> AsyncIterator[Bench]:
         credentials = SecureCredentialService(
             stores.credentials,
             stores.connections,
+            stores.registrations,
             vault,
             services.leases,
             providers,

@@ -55,6 +55,7 @@ async def show(run: Run, credential_id: CredentialId, tenant: Tenant) -> None:
         "recommendations": list(verdict.recommendations),
         "connections": list(users.connections),
         "companionOf": list(users.companion_of),
+        "webhook": users.registration,
     }
     shown.pop("usedBy")
     run.output.one(shown)
@@ -161,7 +162,7 @@ async def revoke(run: Run, credential_id: CredentialId, tenant: Tenant, yes: Yes
 
 @command(app, "delete")
 async def delete(run: Run, credential_id: CredentialId, tenant: Tenant, yes: Yes = False) -> None:
-    """Forget a credential that no connection and no other credential uses, and its secret."""
+    """Forget a credential that no connection, no webhook and no other credential uses, and its secret."""
     await _named(run, credential_id, _manage(run).get(tenant, credential_id))
     run.confirm(f"Delete {credential_id} with its secret?", yes=yes)
     await _manage(run).delete(tenant, credential_id)

@@ -33,6 +33,7 @@ def build_access(outside: Outside) -> Access:
     credentials = SecureCredentialService(
         stores.credentials,
         stores.connections,
+        stores.registrations,
         outside.vault,
         outside.leases,
         outside.providers,

@@ -14,7 +14,7 @@ from castiel.services.credentials import SecureCredentialService
 from tests.support.fakes.authorization_server import AuthorizationServer, Semantics, provider_with
 from tests.support.fakes.coordination import MemoryEvents, MemoryLeases, YieldingClock
 from tests.support.fakes.crash import CrashPoints
-from tests.support.fakes.documents import MemoryConnections, MemoryCredentials
+from tests.support.fakes.documents import MemoryConnections, MemoryCredentials, MemoryRegistrations
 from tests.support.fakes.vault import MemoryVault
 
 TENANT, CREDENTIAL = "tenant-1", "cred-1"
@@ -33,6 +33,7 @@ class World:
         self.vault = MemoryVault(self.crash)
         self.credentials = MemoryCredentials(self.crash)
         self.connections = MemoryConnections()
+        self.registrations = MemoryRegistrations()
         self.leases = MemoryLeases(self.clock)
         self.events = MemoryEvents()
         self.http = HttpPool(UrlPolicy())
@@ -43,6 +44,7 @@ class World:
         return SecureCredentialService(
             self.credentials,
             self.connections,
+            self.registrations,
             self.vault,
             self.leases,
             self.providers,

@@ -136,6 +136,7 @@ class Door:
         credentials = SecureCredentialService(
             self.credentials,
             self.connections,
+            self.registrations,
             self.vault,
             MemoryLeases(clock),
             self.providers,
@@ -143,6 +144,7 @@ class Door:
             self.events,
             clock,
         )
+        self.credential_service = credentials
         limiter = IntegrationRateLimiter(
             LocalRateLimits(clock, share=1.0),
             LimitOverrides(NoLimits(), clock, integrations={}),

@@ -106,6 +106,23 @@ async def test_deleting_takes_the_secret_too(door: Door) -> None:
         await door.manage.get(TENANT, issued.registration.id)
 
 
+async def test_the_secret_of_a_registration_is_not_deleted_under_it(door: Door) -> None:
+    await door.plant()
+    issued = await door.manage.create(NewRegistration(TENANT, "conn-1"))
+    identity, credential_id = issued.registration.id, issued.registration.credential_id
+    assert issued.secret is not None
+    assert credential_id is not None
+    with pytest.raises(Conflict, match=f"{credential_id} is used by webhook {identity}"):
+        await door.credential_service.manage.delete(TENANT, credential_id)
+    body, headers = signed(callout(), issued.secret.get_secret_value())
+    assert (await door.post(body, headers, registration=identity)).status == 200
+    # What a deletion that was cut off has left behind is nobody's.
+    await door.registrations.delete(await door.registrations.get(identity))
+    await door.credential_service.manage.delete(TENANT, credential_id)
+    with pytest.raises(NotFound):
+        await door.credentials.get(TENANT, credential_id)
+
+
 async def test_a_notion_registration_waits_for_its_token(door: Door) -> None:
     await door.plant("notion")
     issued = await door.manage.create(NewRegistration(TENANT, "conn-1"))

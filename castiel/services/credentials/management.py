@@ -33,7 +33,7 @@ from castiel.domain.rotation import RotationPolicy, warn_at
 from castiel.errors import CastielError, ConfigurationError, Conflict, InvalidInput, NotFound
 from castiel.ports.clock import Clock
 from castiel.ports.secrets import SecretVault
-from castiel.ports.stores import ConnectionStore, CredentialStore
+from castiel.ports.stores import ConnectionStore, CredentialStore, RegistrationStore
 from castiel.services.credentials.documents import update
 from castiel.services.credentials.reader import CredentialReader
 from castiel.services.credentials.refreshing import TokenRefresh
@@ -66,18 +66,21 @@ class NewCredential:
 
 @dataclass(frozen=True, slots=True)
 class CredentialUsers:
-    """The ids of the connections that authenticate with a credential, and of the credentials it is a companion of."""
+    """The ids of the connections that authenticate with a credential, of the credentials it is a companion of, and of
+    the webhook registration whose deliveries are signed with it."""
 
     connections: tuple[str, ...] = ()
     companion_of: tuple[str, ...] = ()
+    registration: str | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.connections or self.companion_of)
+        return bool(self.connections or self.companion_of or self.registration)
 
     def __str__(self) -> str:
         return ", ".join(
             [f"connection {each}" for each in self.connections]
             + [f"credential {each}, whose companion it is" for each in self.companion_of]
+            + ([f"webhook {self.registration}"] if self.registration else [])
         )
 
 
@@ -90,6 +93,7 @@ class CredentialManagement:
         refreshing: TokenRefresh,
         credentials: CredentialStore,
         connections: ConnectionStore,
+        registrations: RegistrationStore,
         vault: SecretVault,
         providers: ProviderRegistry,
         http: HttpPool,
@@ -99,6 +103,7 @@ class CredentialManagement:
         self._refreshing = refreshing
         self._credentials = credentials
         self._connections = connections
+        self._registrations = registrations
         self._vault = vault
         self._providers = providers
         self._http = http
@@ -228,10 +233,23 @@ class CredentialManagement:
                     ]
                 )
             ),
+            await self._registration_of(tenant_id, credential_id),
         )
 
+    async def _registration_of(self, tenant_id: str, credential_id: str) -> str | None:
+        """The registration that its secret belongs to, while there is one."""
+        try:
+            registration_id = (await self._credentials.get(tenant_id, credential_id)).registration_id
+            if registration_id is None:
+                return None
+            registration = await self._registrations.get(registration_id)
+        except NotFound:
+            return None
+        return registration.id if registration.credential_id == credential_id else None
+
     async def delete(self, tenant_id: str, credential_id: str) -> None:
-        """Forget it. Raises :class:`Conflict` while a connection uses it, or a credential that it belongs to."""
+        """Forget it. Raises :class:`Conflict` while a connection uses it, a credential that it belongs to, or a webhook
+        whose every delivery would be refused without it."""
         await self._credentials.get(tenant_id, credential_id)
         users = await self.users(tenant_id, credential_id)
         if users:

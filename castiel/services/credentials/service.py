@@ -15,7 +15,7 @@ from castiel.ports.clock import Clock
 from castiel.ports.coordination import Leases
 from castiel.ports.messaging import EventPublisher
 from castiel.ports.secrets import SecretVault
-from castiel.ports.stores import ConnectionStore, CredentialStore
+from castiel.ports.stores import ConnectionStore, CredentialStore, RegistrationStore
 from castiel.services.credentials.flights import Flights
 from castiel.services.credentials.management import CredentialManagement
 from castiel.services.credentials.reader import CACHE_ENTRIES, CredentialReader, Key, StoredToken
@@ -42,6 +42,7 @@ class SecureCredentialService:
         self,
         credentials: CredentialStore,
         connections: ConnectionStore,
+        registrations: RegistrationStore,
         vault: SecretVault,
         leases: Leases,
         providers: ProviderRegistry,
@@ -65,7 +66,15 @@ class SecureCredentialService:
             clock,
         )
         self.manage = CredentialManagement(
-            self.reader, self.refreshing, credentials, connections, vault, providers, http, clock
+            self.reader,
+            self.refreshing,
+            credentials,
+            connections,
+            registrations,
+            vault,
+            providers,
+            http,
+            clock,
         )
         self._flights: Flights[Key, StoredToken] = Flights()
         self._retry_at: OrderedDict[Key, float] = OrderedDict()
