@@ -201,6 +201,24 @@ async def test_a_rotation_that_was_cut_off_goes_on_and_makes_no_third_secret() -
     assert webhooks.at_provider[-1] == new
 
 
+async def test_a_person_who_rotates_while_the_old_secret_is_being_dropped_does_not_bring_it_back() -> None:
+    webhooks, [old] = await rotated(has_api=True)
+    webhooks.world.clock.advance(7 * DAY)
+    await webhooks.rotation.run()
+    [second] = await webhooks.accepted()
+    await webhooks.rotation.rotate(TENANT, "hook-1")
+    assert old not in await webhooks.accepted()
+    third, before = await webhooks.accepted()
+    assert before == second
+    assert third not in (old, second)
+    for _ in range(3):
+        webhooks.world.clock.advance(7 * DAY)
+        await webhooks.rotation.run()
+    assert await webhooks.accepted() == [third]
+    credential = await webhooks.world.credentials.get(TENANT, "hook-1")
+    assert await webhooks.world.vault.versions(credential.secret_name) == [credential.secret_version]
+
+
 async def test_what_castiel_can_not_rotate_is_warned_of_in_time(caplog: pytest.LogCaptureFixture) -> None:
     webhooks = Webhooks(World(), has_api=False)
     manage = webhooks.service.manage

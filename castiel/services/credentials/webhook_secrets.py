@@ -94,7 +94,12 @@ class SecretRotation:
 
         Raises :class:`NotFound`.
         """
-        return await self._begin(await self._credentials.get(tenant_id, credential_id))
+        credential = await self._credentials.get(tenant_id, credential_id)
+        if credential.overlap is not None and credential.overlap.dropped:
+            # Over but for its last step: to go on with it would have the dropped secret accepted again.
+            await self._end(credential, credential.overlap)
+            credential = await self._credentials.get(tenant_id, credential_id)
+        return await self._begin(credential)
 
     async def confirm(self, tenant_id: str, credential_id: str) -> Credential:
         """A person says that the sender has the new secret: the old one ends with the overlap."""
