@@ -14,7 +14,7 @@ window. A client that knows another id is told before anything is let through.
 
 from __future__ import annotations
 
-from castiel.domain.limits import LINE_GRACE_SECONDS, LINE_WAIT_SECONDS
+from castiel.domain.limits import LINE_GRACE_SECONDS, LINE_WAIT_SECONDS, LONGEST_CLOSED_SECONDS
 from castiel.domain.sliding_window import BACKWARD_SLICES, SLICE_MS, SLOTS
 
 REDIS_TIME = "(function() local t = redis.call('TIME') return t[1] * 1000 + math.floor(t[2] / 1000) end)()"
@@ -23,7 +23,7 @@ REDIS_TIME = "(function() local t = redis.call('TIME') return t[1] * 1000 + math
 _TIME = f"""
 local SLICE, SLOTS, BACKWARD = {SLICE_MS}, {SLOTS}, {BACKWARD_SLICES}
 local GRACE, LONGEST = {int(LINE_GRACE_SECONDS * 1000)}, {int(LINE_WAIT_SECONDS * 1000)}
-local KEPT = 3600000
+local KEPT, CLOSED = 3600000, {int(LONGEST_CLOSED_SECONDS * 1000)}
 local now = $NOW
 """
 
@@ -224,7 +224,8 @@ if ARGV[1] ~= '' then
   redis.call('HSET', key, 'multiplier', ARGV[1], 'multiplier_until', string.format('%.0f', till))
   keep(key, till - now)
 end
-local closed = math.max(now + tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(redis.call('HGET', key, 'closed_until')) or 0)
+local asked = math.min(math.max(now + tonumber(ARGV[4]), tonumber(ARGV[5])), now + CLOSED)
+local closed = math.max(asked, tonumber(redis.call('HGET', key, 'closed_until')) or 0)
 if closed > now then
   redis.call('HSET', key, 'closed_until', string.format('%.0f', closed))
   keep(key, closed - now)

@@ -14,6 +14,7 @@ from castiel.azure import limit_scripts as scripts
 from castiel.azure.redis_batch import LuaScript, ScriptBatches
 from castiel.azure.redis_client import guarded
 from castiel.domain.limits import (
+    LONGEST_CLOSED_SECONDS,
     WINDOW_SECONDS,
     BreakerPolicy,
     LimitDecision,
@@ -37,7 +38,6 @@ TIMEOUT_SECONDS = 1.0
 """A limiter that answers later than this is as good as none."""
 MULTIPLIER_SECONDS = 300.0
 """How long a multiplier holds where the provider names no end of its period."""
-LONGEST_CLOSED_SECONDS = 86_400.0
 KNOWN_MEMORIES = 10_000
 
 _BY_URGENCY = (Priority.HIGH, Priority.NORMAL, Priority.LOW)

@@ -31,6 +31,9 @@ LINE_GRACE_SECONDS = 5.0
 LINE_WAIT_SECONDS = 900.0
 """The longest wait a place in the line is given; whoever is further behind asks again then."""
 
+LONGEST_CLOSED_SECONDS = 86_400.0
+"""A provider that asks for more is asked again after a day: its clock may be wrong."""
+
 ALERT_SHARE = 0.8
 """A level this full is told of before it is met."""
 

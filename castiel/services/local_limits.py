@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from castiel.domain.limits import (
+    LONGEST_CLOSED_SECONDS,
     WINDOW_SECONDS,
     BreakerPolicy,
     LimitDecision,
@@ -148,6 +149,7 @@ class LocalRateLimits:
             provider.multiplier = adaptive_multiplier(quota.used)
             provider.multiplier_until = now + int(reset_in if reset_in > 0 else MULTIPLIER_MS)
         closed_ms = max((quota.retry_after or 0.0) * 1000, reset_in if quota.remaining == 0 else 0.0)
+        closed_ms = min(closed_ms, LONGEST_CLOSED_SECONDS * 1000)
         provider.closed_until = max(provider.closed_until, now + int(closed_ms))
         return max(0, provider.closed_until - now) / 1000
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from castiel.azure.redis_client import build_client
-from castiel.domain.limits import Reason, Verdict
+from castiel.domain.limits import LONGEST_CLOSED_SECONDS, Reason, Verdict
 from castiel.domain.quota import Quota
 from castiel.domain.tasks import Priority
 from infra.local.process import ServerProcess
@@ -148,6 +149,16 @@ async def test_an_empty_quota_is_closed_until_it_is_whole(limiter: Limits) -> No
     await limiter.limits.observe("{t}:provider", Quota(limit=100, remaining=0, reset_at=reset))
     assert (await limiter.limits.check(request(8, provider=True))).reset_at == reset
     await limiter.wait(45)
+    assert (await limiter.limits.check(request(8, provider=True))).allowed
+
+
+@pytest.mark.parametrize("far", [Quota(retry_after=9e8), Quota(limit=100, remaining=0)])
+async def test_nobody_is_closed_for_longer_than_a_day(limiter: Limits, far: Quota) -> None:
+    """A provider's clock may be years ahead, or its header in another unit."""
+    reset = limiter.clock.now() + timedelta(days=30_000)
+    closed_for = await limiter.limits.observe("{t}:provider", replace(far, reset_at=reset))
+    assert closed_for == LONGEST_CLOSED_SECONDS
+    await limiter.wait(LONGEST_CLOSED_SECONDS)
     assert (await limiter.limits.check(request(8, provider=True))).allowed
 
 
