@@ -86,10 +86,13 @@ class ScriptBatches:
             async with asyncio.timeout(self._timeout):
                 answers = await self._execute(batch)
         except (RedisError, OSError, TimeoutError) as error:
-            self._refuse(batch, f"Redis: {type(error).__name__}")
+            # Those who came meanwhile would only wait for the same silence.
+            _refuse([*batch, *self._waiting], f"Redis: {type(error).__name__}")
+            self._waiting.clear()
             return
         except BaseException:
-            self._refuse(batch, "Redis: given up")
+            # Cancelled: that says nothing of Redis, and those who wait are sent for by themselves.
+            _refuse(batch, "Redis: given up")
             raise
         for call, answer in zip(batch, answers, strict=True):
             if call.future.done():
@@ -98,13 +101,6 @@ class ScriptBatches:
                 call.future.set_exception(CacheUnavailable(f"Redis: {type(answer).__name__}"))
             else:
                 call.future.set_result(answer)
-
-    def _refuse(self, batch: list[_Call], reason: str) -> None:
-        """Those who came meanwhile would only wait for the same silence."""
-        for call in (*batch, *self._waiting):
-            if not call.future.done():
-                call.future.set_exception(CacheUnavailable(reason))
-        self._waiting.clear()
 
     async def _execute(self, batch: list[_Call]) -> list[Any]:
         answers = await self._exchange([call.command for call in batch])
@@ -142,6 +138,12 @@ class ScriptBatches:
         connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
         self._held, self._held_until = connection, now + HELD_SECONDS
         return connection
+
+
+def _refuse(calls: Sequence[_Call], reason: str) -> None:
+    for call in calls:
+        if not call.future.done():
+            call.future.set_exception(CacheUnavailable(reason))
 
 
 async def _answer(connection: AbstractConnection) -> Any:

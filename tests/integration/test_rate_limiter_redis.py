@@ -135,6 +135,18 @@ async def test_every_instance_tells_an_emptied_redis_what_it_knows(client: Redis
     assert (refused.reason, refused.used) == (Reason.CLOSED, 25), "all that this one knows"
 
 
+async def test_a_caller_that_is_cancelled_takes_nobody_down_with_it(client: Redis) -> None:
+    instance, wanted = Instance(client), request(50, 60)
+    for _ in range(20):
+        first = asyncio.create_task(instance.limits.check(wanted))
+        others = [asyncio.create_task(instance.limits.check(request(9, tenant="u"))) for _ in range(3)]
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.gather(first, *others, return_exceptions=True)
+        assert first.cancelled()
+        assert not instance.limits.degraded, "Redis is as well as ever"
+
+
 async def test_the_local_limiter_is_more_careful(server: ServerProcess, client: Redis) -> None:
     server.kill()
     instance = Instance(client, share=0.1)
