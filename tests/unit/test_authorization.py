@@ -13,10 +13,11 @@ import pytest
 from pydantic import SecretStr
 
 from castiel.domain.connections import Connection, ConnectionStatus
-from castiel.domain.credentials import OAuthClient
+from castiel.domain.credentials import CredentialType, OAuthClient
 from castiel.errors import ConfigurationError, InvalidInput, ReauthRequired
 from castiel.services.credentials.authorisation import PENDING_SECONDS, AuthorizationService
 from castiel.services.credentials.loopback import LoopbackListener, parse_pasted
+from castiel.services.credentials.management import NewCredential
 from tests.support.credentials import CREDENTIAL, TENANT, World
 from tests.support.fakes.coordination import MemoryMarks
 
@@ -47,6 +48,21 @@ def service(world: World, marks: MemoryMarks) -> AuthorizationService:
         world.http,
         world.clock,
     )
+
+
+async def test_a_consent_never_takes_the_place_of_an_api_key(
+    world: World, service: AuthorizationService
+) -> None:
+    manage = world.process().manage
+    await manage.store(
+        NewCredential("key-1", TENANT, "salesforce", CredentialType.API_KEY, SecretStr("made-up-api-key"))
+    )
+    connection = await world.connections.create(
+        Connection(id="conn-key", tenant_id=TENANT, integration_id="salesforce", credential_id="key-1")
+    )
+    with pytest.raises(InvalidInput, match="key-1"):
+        await service.begin(connection, REDIRECT)
+    assert (await manage.get_secret(TENANT, "key-1")).get_secret_value() == "made-up-api-key"
 
 
 async def connection_of(world: World) -> Connection:

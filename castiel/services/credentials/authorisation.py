@@ -15,7 +15,7 @@ from castiel import redaction
 from castiel.adapters.http import HttpPool
 from castiel.adapters.registry import ProviderRegistry
 from castiel.domain.connections import Connection
-from castiel.domain.credentials import Credential, TokenSecret
+from castiel.domain.credentials import Credential, CredentialType, TokenSecret
 from castiel.domain.model import Model
 from castiel.errors import InvalidInput, NotFound
 from castiel.ports.clock import Clock
@@ -81,7 +81,10 @@ class AuthorizationService:
         return self._refreshing.reauthorisation
 
     async def begin(self, connection: Connection, redirect_uri: str) -> PendingAuthorization:
-        """The provider's URL for this connection; good for 15 minutes and one answer."""
+        """The provider's URL for this connection; good for 15 minutes and one answer.
+
+        Raises :class:`InvalidInput` for a connection whose credential is no token pair.
+        """
         provider = self._providers.get(connection.integration_id)
         client = await self._refreshing.reader.client_of(await self._credential(connection))
         state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
@@ -170,6 +173,9 @@ class AuthorizationService:
                 created_at=self._clock.now(),
             )
         ensure_same_provider(connection, credential)
+        if credential.type is not CredentialType.OAUTH2:
+            # A pair in the place of its secret would be sent whole, refresh token and all, as that secret is.
+            raise InvalidInput(f"credential {credential.id} is no token pair: nobody can consent to it")
         return credential
 
 
