@@ -31,6 +31,7 @@ class KeyServer:
 
     def __init__(self) -> None:
         self.published = ["k1"]
+        self.named = True
         self.status = 200
         self.asked = 0
         self.url = ""
@@ -38,7 +39,9 @@ class KeyServer:
     async def answer(self, _request: web.Request) -> web.Response:
         self.asked += 1
         keys = [
-            {**json.loads(RSAAlgorithm.to_jwk(KEYS[name].public_key())), "kid": name, "use": "sig"}
+            json.loads(RSAAlgorithm.to_jwk(KEYS[name].public_key()))
+            | {"use": "sig"}
+            | ({"kid": name} if self.named else {})
             for name in self.published
         ]
         headers = {"Cache-Control": "public, max-age=3600"}
@@ -87,6 +90,16 @@ async def test_keys_are_fetched_once_and_a_new_one_is_looked_for(door: Door, ser
     door.clock.advance(61)
     assert [await push(door, "k2", "m5"), await push(door, "k2", "m6")] == [200, 200]
     assert server.asked == 2
+
+
+async def test_a_new_key_is_looked_for_where_keys_have_no_ids(door: Door, server: KeyServer) -> None:
+    server.named = False
+    assert await push(door, "k1", "m1") == 200
+    server.published = ["k2"]
+    door.clock.advance(61)
+    assert await push(door, "k2", "m2") == 200
+    assert await push(door, "k1", "f1") == 401
+    assert server.asked == 2, "and no more often than the floor allows"
 
 
 async def test_forged_key_ids_do_not_make_us_call(door: Door, server: KeyServer) -> None:

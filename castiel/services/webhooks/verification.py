@@ -86,8 +86,10 @@ class SignatureVerification:
         if refusal.reason not in _LOOK_AGAIN:
             return None
         if refusal.reason is Reason.UNKNOWN_KEY and isinstance(self.scheme_of(registration), OidcScheme):
-            url = _key_set_url(registration, self.scheme_of(registration))
-            return registration if url and await self._key_sets.refresh(url) else None
+            return registration if await self._newer_keys(registration) else None
+        if refusal.reason is Reason.MISMATCH and await self._newer_keys(registration):
+            # A key set may hold keys without ids: then no token names one that is missing.
+            return registration
         if self._registrations.age(registration.id) < LOOK_AGAIN_SECONDS:
             return None
         try:
@@ -97,6 +99,11 @@ class SignatureVerification:
         for name in {*registration.secret_names, *newer.secret_names}:
             self._read_anew(name)
         return newer if newer.enabled else None
+
+    async def _newer_keys(self, registration: Registration) -> bool:
+        scheme = self.scheme_of(registration)
+        url = _key_set_url(registration, scheme) if isinstance(scheme, OidcScheme) else None
+        return url is not None and await self._key_sets.refresh(url)
 
     def _read_anew(self, name: str) -> None:
         """Next time. What is known stays for when the vault does not answer: anybody's forged delivery leads here."""
