@@ -49,6 +49,7 @@ def build_webhooks(outside: Outside, access: Access) -> Webhooks:
         access.integrations,
         clock,
         renewal,
+        access.credentials.refreshing,
     )
     key_sets = KeySets(outside.http, clock)
     registrations = RegistrationCache(stores.registrations, clock)

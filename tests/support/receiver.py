@@ -163,6 +163,7 @@ class Door:
             integrations,
             clock,
             WebhookRenewal(self.registrations, self.connections, self.vault, integrations, clock),
+            credentials.refreshing,
         )
         self.key_sets = KeySets(self.http, clock)
         self.cache = RegistrationCache(self.registrations, clock)

@@ -106,6 +106,31 @@ async def test_deleting_takes_the_secret_too(door: Door) -> None:
         await door.manage.get(TENANT, issued.registration.id)
 
 
+async def test_of_two_rotations_at_once_both_show_a_secret_that_is_accepted(door: Door) -> None:
+    await door.plant()
+    identity = (await door.manage.create(NewRegistration(TENANT, "conn-1"))).registration.id
+    under_way, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> None:
+        under_way.set()
+        await go_on.wait()
+
+    door.vault.during_set = slowly
+    first = asyncio.create_task(door.manage.rotate(TENANT, identity))
+    await under_way.wait()
+    door.vault.during_set = None
+    second = asyncio.create_task(door.manage.rotate(TENANT, identity))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    go_on.set()
+    shown = await asyncio.gather(first, second)
+    answers = [
+        await door.post(*signed(callout(f"d-{n}"), secret.get_secret_value()), registration=identity)
+        for n, secret in enumerate(shown)
+    ]
+    assert [answer.status for answer in answers] == [200, 200]
+
+
 async def test_the_secret_of_a_registration_is_not_deleted_under_it(door: Door) -> None:
     await door.plant()
     issued = await door.manage.create(NewRegistration(TENANT, "conn-1"))

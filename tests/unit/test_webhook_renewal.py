@@ -289,6 +289,7 @@ async def test_a_rotated_secret_is_a_new_webhook_and_the_old_one_goes_after_it()
         hours.integrations,
         world.clock,
         hours.renewal,
+        hours.service.refreshing,
     )
     await rotation.rotate(TENANT, "hook-reg-1")
     assert list(hours.provider.alive().values()) == [old]

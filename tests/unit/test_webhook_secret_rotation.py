@@ -62,6 +62,7 @@ class Webhooks:
             integrations,
             world.clock,
             WebhookRenewal(self.registrations, world.connections, world.vault, integrations, world.clock),
+            self.service.refreshing,
         )
 
     async def plant(self) -> Credential:

@@ -30,6 +30,7 @@ from castiel.ports.secrets import SecretVault
 from castiel.ports.stores import ConnectionStore, CredentialStore, RegistrationStore, WebhookAuditStore
 from castiel.services.credentials.documents import update, update_registration
 from castiel.services.credentials.management import generate_secret, require_registration
+from castiel.services.credentials.refreshing import TokenRefresh
 from castiel.services.credentials.token_pairs import secret_tags
 from castiel.services.integrations import Integrations
 
@@ -60,7 +61,9 @@ class SecretRotation:
         integrations: Integrations,
         clock: Clock,
         renewal: TakesNewestSecret,
+        refreshing: TokenRefresh,
     ) -> None:
+        """``refreshing``: whose lease says that nobody else replaces a credential's secret."""
         self._credentials = credentials
         self._registrations = registrations
         self._connections = connections
@@ -70,6 +73,7 @@ class SecretRotation:
         self._integrations = integrations
         self._clock = clock
         self._renewal = renewal
+        self._refreshing = refreshing
 
     async def run(self) -> None:
         """Begin, continue and end rotations, and warn. What fails for one credential is logged; the rest goes on."""
@@ -92,7 +96,7 @@ class SecretRotation:
     async def rotate(self, tenant_id: str, credential_id: str) -> Credential:
         """Begin a rotation now, unless one goes on already: both secrets are accepted when it returns; the provider is told by the next run.
 
-        Raises :class:`NotFound`.
+        Raises :class:`NotFound`, and :class:`~castiel.errors.LeaseHeld` while another rotation of it does not end.
         """
         credential = await self._credentials.get(tenant_id, credential_id)
         if credential.overlap is not None and credential.overlap.dropped:
@@ -124,7 +128,11 @@ class SecretRotation:
         return None
 
     async def _begin(self, credential: Credential) -> Credential:
-        """Up to where both are accepted and the new one exists."""
+        """Up to where both are accepted and the new one exists. Two at once would make two, of which one is accepted."""
+        async with self._refreshing.after_others(credential.tenant_id, credential.id):
+            return await self._begin_alone(await self._credentials.get(credential.tenant_id, credential.id))
+
+    async def _begin_alone(self, credential: Credential) -> Credential:
         registration_id = require_registration(credential)
         current = await self._vault.get(credential.secret_name)
         noted = _overlap(current.version, self._clock.now(), policy_of(credential))
