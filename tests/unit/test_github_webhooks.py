@@ -164,6 +164,13 @@ def test_another_installations_end_is_not_ours() -> None:
     assert only("installation", payload, {"installationId": "16598467"}).lifecycle == "uninstalled"
 
 
+def test_what_a_person_withdraws_is_no_end_of_an_installation() -> None:
+    """An app hears of everybody who ever authorised it; an installation's tokens are the app's own."""
+    payload = {"action": "revoked", "sender": SENDER}
+    assert only("github_app_authorization", payload, {"installationId": 16598467}).lifecycle is None
+    assert only("github_app_authorization", payload).lifecycle == "revoked"
+
+
 def test_a_form_carries_the_same() -> None:
     text = json.dumps(issues("edited", changes={"title": {"from": "é & ü"}}))
     form = request("issues", urlencode({"payload": text}).encode())

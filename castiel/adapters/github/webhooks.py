@@ -146,8 +146,11 @@ def _record_event(
 def _other(body: Json, event: str, action: str, settings: Json) -> tuple[WebhookEvent, ...]:
     """An event about the connection itself, or about nothing that is synced."""
     lifecycle = _LIFECYCLE.get((event, action))
+    ours = settings.get("installationId")
+    if event == "github_app_authorization" and ours:
+        # A person's own: an installation's tokens are signed for by the app.
+        lifecycle = None
     if event == "installation" and lifecycle:
-        ours = settings.get("installationId")
         # An app has one webhook for all its installations.
         if ours and str(ours) != str(_integer(_object(body, "installation"), "id")):
             lifecycle = None
