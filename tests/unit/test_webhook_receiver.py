@@ -272,6 +272,16 @@ async def test_unknown_and_paused_registrations_look_alike(door: Door) -> None:
     assert (await door.salesforce()).status == 200
 
 
+async def test_a_few_deleted_registrations_cost_the_others_of_their_sender_nothing(door: Door) -> None:
+    """A provider goes on sending to what was deleted here alone, from the addresses of all its webhooks."""
+    await door.plant()
+    for _ in range(11):
+        for number in range(12):
+            assert (await door.post(callout(), registration=f"wh-deleted-{number}")).status == 404
+        door.clock.advance(5)
+    assert (await door.salesforce()).status == 200
+
+
 async def test_guessing_ids_stops_costing_reads(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     await door.plant()
     reads: list[str] = []

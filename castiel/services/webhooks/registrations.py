@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 KNOWN_SECONDS = 30.0
 UNKNOWN_SECONDS = 5.0
+STILL_UNKNOWN_SECONDS = 60.0
+"""Of an id that was looked up before: somebody goes on sending to a registration that was deleted, which is no guess."""
 STALE_SECONDS = 600.0
 """How long a registration that was read before is used while the store does not answer."""
 KNOWN_ENTRIES = 10_000
@@ -86,7 +88,8 @@ class RegistrationCache:
         try:
             return await self._reads.run(registration_id, lambda: self.read(registration_id))
         except NotFound:
-            self._unknown.put(registration_id, now + UNKNOWN_SECONDS)
+            seconds = UNKNOWN_SECONDS if until is None else STILL_UNKNOWN_SECONDS
+            self._unknown.put(registration_id, now + seconds)
             self._count_miss(source, now)
             raise
         except StoreUnavailable:
