@@ -150,10 +150,10 @@ def _other(body: Json, event: str, action: str, settings: Json) -> tuple[Webhook
     if event == "github_app_authorization" and ours:
         # A person's own: an installation's tokens are signed for by the app.
         lifecycle = None
-    if event == "installation" and lifecycle:
-        # An app has one webhook for all its installations.
-        if ours and str(ours) != str(_integer(_object(body, "installation"), "id")):
-            lifecycle = None
+    # An app has one webhook for all its installations.
+    another = event == "installation" and lifecycle and ours
+    if another and str(ours) != str(_integer(_object(body, "installation"), "id")):
+        lifecycle = None
     return (WebhookEvent(event_type=f"{event}.{action}" if action else event, lifecycle=lifecycle),)
 
 
