@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from castiel.domain.conflicts import ConflictPolicy, ConflictStrategy, FieldConflict, merge_three_way
-from castiel.domain.conversion import ConversionSchema, fed_fields
+from castiel.domain.conversion import ConversionSchema, carried_fields, fed_fields
 from castiel.domain.edits_and_deletions import changed_after
 from castiel.domain.json_values import same
 from castiel.domain.messages import Operation, OutboundMessage
@@ -102,6 +102,7 @@ def compare(
     plan: PushPlan, reference: ExternalReference, external: Mapping[str, Any], schema: ConversionSchema
 ) -> None:
     """Complete an update: what differs from outside goes out, the local side wins, and conflicts are kept."""
+    carried, fed = carried_fields(schema), fed_fields(schema)
     outcome = merge_three_way(
         reference.base,
         plan.shard.fields,
@@ -109,10 +110,13 @@ def compare(
         _PUSH_POLICY,
         local_changed_at={name: origin.at for name, origin in plan.shard.field_origins.items()},
         parked=reference.parked,
+        carried=carried,
     )
     # A field that waits for a person is not pushed over.
     plan.conflicts = tuple(c for c in outcome.conflicts if c.field not in reference.parked)
-    going = (outcome.to_push & fed_fields(schema)) - reference.parked.keys()
+    # What only goes out is never read from outside: nothing there to compare with but what was pushed last.
+    only_out = fed.difference(carried).intersection(untold(plan.shard, reference, schema))
+    going = ((outcome.to_push & fed) | only_out) - reference.parked.keys()
     plan.values = {name: plan.shard.fields.get(name) for name in sorted(going)}
 
 

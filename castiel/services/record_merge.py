@@ -14,7 +14,7 @@ from castiel.domain.conflicts import (
     merge_three_way,
 )
 from castiel.domain.conflicts.meeting import meeting_policy
-from castiel.domain.conversion import fed_fields
+from castiel.domain.conversion import carried_fields, fed_fields
 from castiel.domain.edits_and_deletions import changed_after, outlives
 from castiel.domain.matching import MergePolicy
 from castiel.domain.messages import Operation
@@ -74,7 +74,7 @@ class RecordMerge:
             return not shard.deleted
         if is_stale(reference, record) or was_overtaken(context, reference):
             return False
-        outcome = self._merged(context.policy, shard, reference, record, fields)
+        outcome = self._merged(context, context.policy, shard, reference, record, fields)
         if shard.deleted or reference.deleted:
             fed = fed_fields(context.schema)
             if not outlives(shard, reference, outcome.base, fed, record.modified_at):
@@ -102,7 +102,7 @@ class RecordMerge:
         policy = meeting_policy(merge_policy, context.policy, draft.shard.fields, fields)
         reference = _new_reference(context, record)
         draft.shard.kind = ShardKind.PRIMARY
-        outcome = self._merged(policy, draft.shard, reference, record, fields)
+        outcome = self._merged(context, policy, draft.shard, reference, record, fields)
         self._apply(context, draft, reference, record, outcome)
 
     def _claim(
@@ -126,7 +126,7 @@ class RecordMerge:
                 draft.changed = True
                 return
         newest = ConflictPolicy(strategy=ConflictStrategy.NEWEST_WINS)
-        outcome = self._merged(newest, shard, reference, record, fields)
+        outcome = self._merged(context, newest, shard, reference, record, fields)
         self._apply(context, draft, reference, record, outcome)
 
     def delete(self, context: PullContext, draft: Draft, record: ExternalRecord) -> None:
@@ -159,6 +159,7 @@ class RecordMerge:
 
     def _merged(
         self,
+        context: PullContext,
         policy: ConflictPolicy,
         shard: Shard,
         reference: ExternalReference,
@@ -176,6 +177,8 @@ class RecordMerge:
             external_changed_at=record.modified_at,
             resolvers=self._resolvers,
             parked=reference.parked,
+            # What was pushed and doesn't come back, or came in by an earlier schema, was not cleared outside.
+            carried=carried_fields(context.schema),
         )
 
     def _apply(

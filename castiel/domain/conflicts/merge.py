@@ -3,7 +3,8 @@
 Which fields take part: those in ``base`` or ``external``. A field in neither is local only; it is kept, never
 compared and never pushed. Within that scope a field that is absent counts as ``None``: one in ``base`` that
 ``external`` no longer has was cleared there, and one that was never agreed on was empty before, so that the first
-meeting of two records fills each other's gaps without a conflict.
+meeting of two records fills each other's gaps without a conflict. Where ``carried`` says which fields the external
+record can hold at all, others are out of scope: that it does not name them says nothing.
 
 After the merge the engine stores ``outcome.base`` and ``outcome.parked`` on the external reference, and both are
 passed in again next time:
@@ -20,7 +21,7 @@ value, and dropping the field from ``parked``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -87,15 +88,20 @@ def merge_three_way(
     external_changed_at: datetime | None = None,
     resolvers: Mapping[str, Resolver] = BUILT_IN,
     parked: Mapping[str, Any] = _NOTHING,
+    carried: Collection[str] | None = None,
 ) -> MergeOutcome:
     """Merge ``external`` into ``local``. Changes none of its arguments.
 
-    ``parked`` holds, for fields a person was already asked about, the external value they were shown. Raises
+    ``parked`` holds, for fields a person was already asked about, the external value they were shown. ``carried`` are
+    the fields that ``external`` can hold (``None``: any); what is known of others stays. Raises
     ``ConfigurationError`` where the policy names a resolver that is not in ``resolvers``.
     """
     when = local_changed_at.get if isinstance(local_changed_at, Mapping) else local_changed_at
     merge = _Merge(dict(local))
     for name in dict.fromkeys([*base, *external]):
+        if carried is not None and name not in carried:
+            merge.keep(name, base, parked)
+            continue
         versions = FieldVersions(
             name, base.get(name), local.get(name), external.get(name), when(name), external_changed_at
         )
@@ -175,6 +181,12 @@ class _Merge:
         if not same(value, versions.external):
             self.to_push.add(versions.field)
         self.base[versions.field] = versions.external
+
+    def keep(self, name: str, base: Mapping[str, Any], parked: Mapping[str, Any]) -> None:
+        if name in base:
+            self.base[name] = base[name]
+        if name in parked:
+            self.parked[name] = parked[name]
 
     def hold(self, versions: FieldVersions) -> None:
         self.base[versions.field] = versions.base
