@@ -102,6 +102,9 @@ class PushService:
         entity = connection.entity(message.entity or "")
         if entity is None:
             raise ConfigurationError(f"connection {connection.id}: it doesn't carry the message's entity")
+        if not entity.pushes:
+            # It was turned or switched off after the change was announced.
+            raise ConfigurationError(f"connection {connection.id}: it takes no changes of {entity.entity}")
         schema = await self._schemas.schema_for(connection, entity)
         # The oldest names the place in the limiter's line: put back and tried again, it is still its own.
         adapter = self._integrations.adapter(

@@ -8,7 +8,13 @@ from castiel.domain.conversion import to_shard
 from castiel.domain.messages import Operation, OutboundMessage
 from castiel.domain.pushing import PushPlan, compare, plan_after_deletion, plan_push, untold
 from castiel.domain.shards import Shard
-from castiel.errors import ConversionFailed, FirstPullPending, NotFound, RecordNotFound
+from castiel.errors import (
+    ConfigurationError,
+    ConversionFailed,
+    FirstPullPending,
+    NotFound,
+    RecordNotFound,
+)
 from castiel.ports.stores import ShardStore
 from castiel.services.first_pull import FirstPulls
 from castiel.services.push_work import Pushed, PushWork
@@ -31,6 +37,12 @@ class PushPlanner:
             if shard is None:
                 gone = NotFound("no such shard")
                 work.outcomes[message.entity_id] = Pushed(message.operation, message.external_id, gone)
+            elif shard.shard_type != work.entity.shard_type:
+                # The entity carries another type since the change was announced.
+                other = ConfigurationError(
+                    f"connection {work.connection.id}: its {work.entity.entity} is no {shard.shard_type} any more"
+                )
+                work.outcomes[message.entity_id] = Pushed(message.operation, message.external_id, other)
             else:
                 told = work.told[shard.id]
                 plan = plan_push(shard, work.connection.id, work.entity.entity, work.schema, told)
