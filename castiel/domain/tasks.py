@@ -64,14 +64,19 @@ class EntityCheckpoint(Model):
     """How far one entity has come. ``cursor`` is the adapter's own; ``None`` means from the beginning.
 
     ``ended``: the fetch that gave the cursor was complete. ``full_pass``: every page of it so far belonged to a
-    full pass.
+    full pass. ``shard_type``: what the records became.
     """
 
     cursor: dict[str, Any] | None = None
     ended: bool = False
     full_pass: FullPass | None = None
     full_pass_started_at: UtcDatetime | None = None
+    shard_type: str | None = None
     updated_at: UtcDatetime | None = None
+
+    def covers(self, shard_type: str) -> bool:
+        """Whether it says how far these have come: an entity that gets another shard type begins anew."""
+        return self.shard_type in (None, shard_type)
 
 
 class RecordError(Model):

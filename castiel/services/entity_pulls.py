@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 
-from castiel.domain.connections import Connection
+from castiel.domain.connections import Connection, EntitySync
 from castiel.domain.messages import SyncMessage
 from castiel.domain.tasks import EntityCheckpoint, Priority, SyncMode, SyncTask, TaskStatus, TaskType
 from castiel.errors import AlreadyExists, Conflict, LeaseHeld, NotFound
@@ -38,7 +38,7 @@ class EntityPulls:
             return None
         execution = f"exec-{message.correlation_id}"
         while True:
-            task = await self._find_or_create(connection, entity.entity)
+            task = await self._find_or_create(connection, entity)
             if task.execution_id != execution:
                 if task.status in (TaskStatus.QUEUED, TaskStatus.PROCESSING):
                     # It may be past what has changed since: it ends first.
@@ -58,8 +58,8 @@ class EntityPulls:
         except NotFound:
             return None
 
-    async def _find_or_create(self, connection: Connection, entity: str) -> SyncTask:
-        task_id = _task_id(connection, entity)
+    async def _find_or_create(self, connection: Connection, entity: EntitySync) -> SyncTask:
+        task_id = _task_id(connection, entity.entity)
         try:
             return await self._tasks.get(connection.tenant_id, task_id)
         except NotFound:
@@ -74,22 +74,26 @@ class EntityPulls:
             # Only a message of its own begins an execution, not the scheduler.
             status=TaskStatus.COMPLETED,
             type=TaskType.WEBHOOK,
-            entities=[entity],
+            entities=[entity.entity],
         )
         begun = await self._begun(connection, entity)
         if begun is not None:
-            task.checkpoints[entity] = begun
+            task.checkpoints[entity.entity] = begun
         try:
             return await self._tasks.create(task)
         except AlreadyExists:
             return await self._tasks.get(connection.tenant_id, task_id)
 
-    async def _begun(self, connection: Connection, entity: str) -> EntityCheckpoint | None:
+    async def _begun(self, connection: Connection, entity: EntitySync) -> EntityCheckpoint | None:
         """How far a task of the connection has come with the entity, so that this one need not begin at the beginning."""
         async for task in self._tasks.of_tenant(connection.tenant_id):
-            checkpoint = task.checkpoints.get(entity)
-            if task.connection_id == connection.id and checkpoint is not None and checkpoint.ended:
-                return EntityCheckpoint(cursor=checkpoint.cursor, ended=True)
+            checkpoint = task.checkpoints.get(entity.entity)
+            if task.connection_id != connection.id or checkpoint is None:
+                continue
+            if checkpoint.ended and checkpoint.covers(entity.shard_type):
+                return EntityCheckpoint(
+                    cursor=checkpoint.cursor, ended=True, shard_type=checkpoint.shard_type
+                )
         return None
 
 

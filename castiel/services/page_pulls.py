@@ -60,7 +60,9 @@ class PagePulls:
         and what the adapter raises.
         """
         context = await self._engine.context(run.connection, entity, run.message.correlation_id)
-        checkpoint = run.task.checkpoints.get(entity.entity) or EntityCheckpoint()
+        checkpoint = run.task.checkpoints.get(entity.entity)
+        if checkpoint is None or not checkpoint.covers(entity.shard_type):
+            checkpoint = EntityCheckpoint()
         if not _pages_are_done(checkpoint, context):
             try:
                 checkpoint = await self._pull_pages(run, adapter, context, checkpoint)
@@ -100,7 +102,12 @@ class PagePulls:
                     whole = page.full_pass
                     full_pass = await self._deletions.saw(full_pass, page.records) if whole else None
                 _ensure_lease(run.lease)
-                checkpoint = EntityCheckpoint(cursor=page.cursor, ended=page.last, full_pass=full_pass)
+                checkpoint = EntityCheckpoint(
+                    cursor=page.cursor,
+                    ended=page.last,
+                    full_pass=full_pass,
+                    shard_type=context.entity.shard_type,
+                )
                 run.task = await self._tasks.checkpoint(run.task, entity, checkpoint, done)
                 run.pages += 1
                 telemetry.count(

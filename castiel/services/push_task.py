@@ -106,7 +106,7 @@ class PushTaskService:
 
     async def _announce_entity(self, sweep: _Sweep, task: SyncTask, entity: EntitySync) -> SyncTask:
         schema = await self._schemas.schema_for(sweep.connection, entity)
-        since = _since(task, task.checkpoints.get(f"push:{entity.entity}"))
+        since = _since(task, task.checkpoints.get(f"push:{entity.entity}"), entity.shard_type)
         page: list[Shard] = []
         async for shard in self._shards.changed_since(task.tenant_id, entity.shard_type, since):
             page.append(shard)
@@ -138,6 +138,7 @@ class PushTaskService:
         checkpoint = EntityCheckpoint(
             cursor={"updatedAt": format_utc(newest), "executionId": task.execution_id},
             full_pass_started_at=newest,
+            shard_type=entity.shard_type,
         )
         return await self._tasks.checkpoint(task, f"push:{entity.entity}", checkpoint, done)
 
@@ -193,9 +194,9 @@ class PushTaskService:
         await self._tasks.finish(task, result.id, error, received.attempt if received else 0)
 
 
-def _since(task: SyncTask, checkpoint: EntityCheckpoint | None) -> datetime | None:
+def _since(task: SyncTask, checkpoint: EntityCheckpoint | None, shard_type: str) -> datetime | None:
     """Where a look begins: where this execution stopped, or a little before the end of an earlier one's."""
-    if checkpoint is None or checkpoint.full_pass_started_at is None:
+    if checkpoint is None or checkpoint.full_pass_started_at is None or not checkpoint.covers(shard_type):
         return None
     ours = (checkpoint.cursor or {}).get("executionId") == task.execution_id
     return checkpoint.full_pass_started_at - (timedelta(0) if ours else LAG)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -93,3 +94,19 @@ async def test_only_a_pull_that_will_come_is_waited_for(
     await tasks.create(task)
     sync = EntitySync(entity="Person", shard_type="contact", **entity)
     assert await FirstPulls(tasks).is_pending(CONNECTION, sync) is pending
+
+
+async def test_one_that_was_deleted_and_is_added_again_is_waited_for_again() -> None:
+    tasks = MemoryTasks()
+    sync = EntitySync(entity="Person", shard_type="contact")
+    first_pulls = FirstPulls(tasks)
+    made = datetime(2025, 12, 10, tzinfo=UTC)
+    ended = {"Person": EntityCheckpoint(cursor={}, ended=True)}
+    await tasks.create(task := pull_task("mail", checkpoints=ended))
+    connection = CONNECTION.model_copy(update={"created_at": made})
+    assert not await first_pulls.is_pending(connection, sync)
+    await tasks.delete(task)
+    await tasks.create(pull_task("mail"))
+    assert not await first_pulls.is_pending(connection, sync), "it is remembered"
+    again = CONNECTION.model_copy(update={"created_at": made + timedelta(days=1)})
+    assert await first_pulls.is_pending(again, sync)

@@ -26,13 +26,18 @@ from tests.support.ring import received_of
 
 
 class Feed:
-    """A provider that shows all its people in one page. ``before_page`` runs while that is under way."""
+    """A provider that shows all its people in one page. ``before_page`` runs while that is under way.
+
+    ``cursors``: where it was asked to begin.
+    """
 
     def __init__(self) -> None:
+        self.cursors: list[dict[str, Any] | None] = []
         self.people: dict[str, ExternalRecord] = {}
         self.before_page: Callable[[], Awaitable[None]] | None = None
 
     async def fetch(self, entity: str, cursor: dict[str, Any] | None) -> AsyncIterator[Page]:
+        self.cursors.append(cursor)
         people = list(self.people.values())
         if self.before_page is not None:
             await self.before_page()
@@ -214,3 +219,25 @@ async def test_a_pull_of_an_entity_whose_connection_is_gone_is_dropped_and_makes
     await inbound.world.connections.delete(await inbound.world.connections.get(TENANT, "crm"))
     assert await inbound.finish(inbound.message(correlation_id="webhook-1", entity="Person")) == 0
     assert (inbound.results.stored, inbound.world.tasks.all()) == ({}, [])
+
+
+async def test_an_entity_that_becomes_another_type_begins_anew_and_goes_on_from_there() -> None:
+    inbound = await inbound_with(3)
+    world = inbound.world
+    await inbound.finish(await inbound.execution())
+
+    async def again(execution: str) -> None:
+        task = await world.tasks.get(TENANT, "task-crm")
+        task.queue(execution, world.clock.now())
+        await world.tasks.replace(task)
+        await inbound.finish(inbound.message(correlation_id=execution, task_id=task.id))
+        assert inbound.results.stored[f"result-{execution}"].status == "success"
+
+    await again("exec-2")
+    connection = await world.connections.get(TENANT, "crm")
+    connection.entities = [connection.entities[0].model_copy(update={"shard_type": "person"})]
+    await world.connections.replace(connection)
+    await again("exec-3")
+    await again("exec-4")
+    assert inbound.feed.cursors == [None, {"done": True}, None, {"done": True}]
+    assert (len(world.live("person")), len(world.live("contact"))) == (3, 3)

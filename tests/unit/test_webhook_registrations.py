@@ -349,6 +349,24 @@ async def test_a_look_at_an_entity_goes_on_where_another_task_has_come(door: Doo
     assert later.task_id == execution.task_id
 
 
+async def test_where_another_task_has_come_with_another_shard_type_says_nothing(door: Door) -> None:
+    await door.plant()
+    tasks = MemoryTasks()
+    await tasks.create(
+        SyncTask(
+            id="task-1",
+            integration_id="salesforce",
+            tenant_id=TENANT,
+            connection_id="conn-1",
+            sync_mode=SyncMode.PULL,
+            checkpoints={"Contact": EntityCheckpoint(cursor={"at": 7}, ended=True, shard_type="before")},
+        )
+    )
+    execution = await EntityPulls(tasks, door.connections, door.clock).execution(MESSAGE)
+    assert execution is not None
+    assert (await tasks.get(TENANT, execution.task_id or "")).checkpoints == {}
+
+
 async def test_an_entity_that_is_not_pulled_is_not_looked_at(door: Door) -> None:
     await door.plant()
     pulls = EntityPulls(MemoryTasks(), door.connections, door.clock)
