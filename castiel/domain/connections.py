@@ -84,6 +84,6 @@ class Connection(Document):
         """The entity of that name, if the connection carries it."""
         return next((e for e in self.entities if e.entity == name), None)
 
-    def entity_for(self, shard_type: str) -> EntitySync | None:
-        """The entity that a shard type is pushed as, if the connection takes it."""
-        return next((e for e in self.entities if e.shard_type == shard_type and e.pushes), None)
+    def entities_for(self, shard_type: str) -> list[EntitySync]:
+        """The entities that a shard type is pushed as; a new record is made as the first."""
+        return [e for e in self.entities if e.shard_type == shard_type and e.pushes]

@@ -166,13 +166,16 @@ class Shard(Document):
         ]
         return next((reference for reference in found if not reference.deleted), found[0] if found else None)
 
-    def live_references(self, connection_id: str, entity: str) -> list[ExternalReference]:
-        """Those to one connection's entity that are not deleted: more than one where it has the same thing twice."""
+    def live_references(self, connection_id: str, entity: str | None = None) -> list[ExternalReference]:
+        """Those to one connection's entity that are not deleted: more than one where it has the same thing twice.
+
+        ``entity`` of ``None``: to any of the connection's.
+        """
         return [
             reference
             for reference in self.references
             if reference.connection_id == connection_id
-            and reference.entity == entity
+            and entity in (None, reference.entity)
             and not reference.deleted
         ]
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 
-from castiel.domain.connections import Connection, ConnectionStatus
+from castiel.domain.connections import Connection, ConnectionStatus, EntitySync
 from castiel.domain.messages import Operation, OutboundMessage
 from castiel.domain.shards import OutboxEntry, Shard
 from castiel.errors import NotFound
@@ -50,7 +50,7 @@ class Outbox:
         return [
             connection
             for connection in carriers
-            if connection.status is not ConnectionStatus.PAUSED and connection.entity_for(shard_type)
+            if connection.status is not ConnectionStatus.PAUSED and connection.entities_for(shard_type)
         ]
 
     def announce(
@@ -62,10 +62,7 @@ class Outbox:
         correlation_id: str,
     ) -> None:
         """Mark a changed shard, in memory: the same write that stores the change stores the mark."""
-        for connection in targets:
-            entity = connection.entity_for(shard.shard_type)
-            if entity is None:
-                continue
+        for connection, entity in ((c, entity) for c in targets for entity in told_as(c, shard)):
             reference = shard.reference(connection.id, entity.entity)
             # Without a reference a create may be under way: the push decides, by the shard's state.
             if operation is Operation.DELETE and reference is not None and reference.deleted:
@@ -188,3 +185,15 @@ class Outbox:
         )
         # The entry's id: however often the same marker is sent, it is one message.
         return QueueMessage(f"out:{entry.id}", body.to_json_text(), entry.correlation_id)
+
+
+def told_as(connection: Connection, shard: Shard) -> list[EntitySync]:
+    """The entities that a change of the shard goes to: those it is records of, else the first that takes its type.
+
+    None where the connection has it as something that is only pulled: made as another, it would be there twice.
+    """
+    carried = {e.entity for e in connection.entities if e.enabled and e.shard_type == shard.shard_type}
+    known = [r for r in shard.references if r.connection_id == connection.id and r.entity in carried]
+    here = {r.entity for r in known if not r.deleted} or {r.entity for r in known}
+    taking = connection.entities_for(shard.shard_type)
+    return [e for e in taking if e.entity in here] if here else taking[:1]

@@ -20,7 +20,7 @@ from castiel.ports.coordination import Lease, Leases
 from castiel.ports.messaging import ReceivedMessage
 from castiel.ports.stores import ConnectionStore, ResultStore, ShardStore
 from castiel.services.conversion import ConversionSchemaService
-from castiel.services.outbox import Outbox
+from castiel.services.outbox import Outbox, told_as
 from castiel.services.retries import message_json
 from castiel.services.sync_tasks import SyncTaskService, connection_lease
 from castiel.services.time_budget import TimeBudgetSpent
@@ -145,6 +145,8 @@ class PushTaskService:
     def _mark(self, sweep: _Sweep, shard: Shard, entity: EntitySync, schema: ConversionSchema) -> bool:
         """Whether the shard has something to tell the connection; marks it if so."""
         connection = sweep.connection
+        if entity not in told_as(connection, shard):
+            return False
         reference = shard.reference(connection.id, entity.entity)
         if shard.deleted:
             operation, changed = Operation.DELETE, list[str]()

@@ -22,7 +22,7 @@ from castiel.domain.parked import ParkedConflict, conflict_id
 from castiel.domain.shards import ExternalReference, Shard, ShardKind
 from castiel.ports.clock import Clock
 from castiel.services.drafts import Draft, PullContext
-from castiel.services.outbox import Outbox
+from castiel.services.outbox import Outbox, told_as
 from castiel.services.record_news import came_back, is_stale, was_overtaken
 
 
@@ -144,13 +144,14 @@ class RecordMerge:
         self._stamp(context, reference, record)
         shard.put_reference(reference)
         draft.derived[reference.key] = []
-        again = shard.reference(context.connection.id, context.entity.entity)
+        again = shard.live_references(context.connection.id)
         later = changed_after(
             shard, fed_fields(context.schema), record.modified_at, besides=context.connection.id
         )
-        if later and not shard.deleted and context.itself and (again is None or again.deleted):
-            self._outbox.announce(shard, context.itself, Operation.CREATE, later, context.execution_id)
-        elif not shard.deleted and (again is None or again.deleted):
+        itself = [connection for connection in context.itself if told_as(connection, shard)]
+        if later and not shard.deleted and itself and not again:
+            self._outbox.announce(shard, itself, Operation.CREATE, later, context.execution_id)
+        elif not shard.deleted and not again:
             shard.deleted, shard.deleted_at = True, record.modified_at or now
             draft.derived.update({other.key: [] for other in shard.references})
             self._outbox.announce(shard, context.others, Operation.DELETE, [], context.execution_id)
@@ -204,9 +205,7 @@ class RecordMerge:
             self._outbox.announce(
                 shard, context.others, Operation.UPDATE, sorted(changes), context.execution_id
             )
-        twins = [
-            r for r in shard.live_references(reference.connection_id, reference.entity) if r is not reference
-        ]
+        twins = [r for r in shard.live_references(reference.connection_id) if r is not reference]
         # Where the connection has the same thing twice, the other record is to be told too.
         to_push = (outcome.to_push | (changes.keys() if twins else set())) & fed_fields(context.schema)
         if to_push:
