@@ -44,6 +44,7 @@ class ConversionSchemaService:
         self._clock = clock
         self._match_functions = match_functions
         self._cache: dict[tuple[str, str], tuple[float, ConversionSchema]] = {}
+        self._defaults: dict[tuple[str, str], ConversionSchema] = {}
 
     async def save(self, connection: Connection, document: Mapping[str, Any]) -> SavedSchema:
         """Store a new schema, or the next version of one, for the tenant and the integration of ``connection``.
@@ -126,19 +127,20 @@ class ConversionSchemaService:
             raise ConfigurationError(
                 f"connection {connection.id}, entity {entity.entity}, schemaId: there is no such schema"
             ) from None
-        self._cache[key] = (self._clock.monotonic(), schema)
+        now = self._clock.monotonic()
+        kept = {each: found for each, found in self._cache.items() if now - found[0] < CACHE_SECONDS}
+        self._cache = kept | {key: (now, schema)}
         return schema
 
     def _default(self, connection: Connection, entity: EntitySync) -> ConversionSchema:
         key = (connection.integration_id, entity.entity)
-        cached = self._cache.get(key)
-        if cached:
-            return cached[1]
+        if key in self._defaults:
+            return self._defaults[key]
         provider = self._integrations.provider(connection.integration_id)
         for data in provider.default_schemas:
             if data["entity"] == entity.entity:
                 schema = ConversionSchema.model_validate(data)
-                self._cache[key] = (0.0, schema)
+                self._defaults[key] = schema
                 return schema
         known = ", ".join(sorted(str(data["entity"]) for data in provider.default_schemas))
         raise ConfigurationError(
