@@ -158,7 +158,13 @@ class ConnectionManagement:
 
     async def _require_schemas(self, connection: Connection, entities: Sequence[EntitySync]) -> None:
         for entity in entities:
-            await self._schemas.schema_for(connection, entity)
+            schema = await self._schemas.schema_for(connection, entity)
+            if (schema.integration_id, schema.entity) != (connection.integration_id, entity.entity):
+                # Fields that this entity does not have would come in as empty ones.
+                raise InvalidInput(
+                    f"entities: schema {schema.id} is of {schema.integration_id}'s {schema.entity},"
+                    f" not of {connection.integration_id}'s {entity.entity}"
+                )
 
     async def _change(
         self, tenant_id: str, connection_id: str, change: Callable[[Connection], bool | None]

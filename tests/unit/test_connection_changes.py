@@ -9,10 +9,12 @@ import pytest
 from castiel.adapters.base import Provider
 from castiel.adapters.registry import load_providers
 from castiel.domain.connections import Connection, EntitySync
+from castiel.domain.conversion import ConversionSchema
 from castiel.domain.tasks import SyncMode
 from castiel.errors import ConfigurationError, Conflict, InvalidInput, NotFound
 from castiel.services.connection_changes import ChangedEntity, ConnectionChange, changed
-from castiel.services.connections import ConnectionManagement
+from castiel.services.connection_rules import NewEntity
+from castiel.services.connections import ConnectionManagement, NewConnection
 from castiel.services.conversion import ConversionSchemaService
 from castiel.services.integrations import Integrations
 from tests.support.fakes.coordination import YieldingClock
@@ -151,9 +153,9 @@ class _Contested(MemoryConnections):
         return found
 
 
-def management(store: MemoryConnections) -> ConnectionManagement:
+def management(store: MemoryConnections, stored: MemorySchemas | None = None) -> ConnectionManagement:
     integrations, clock = cast("Integrations", _Providers()), YieldingClock()
-    schemas = ConversionSchemaService(MemorySchemas(), integrations, clock, {})
+    schemas = ConversionSchemaService(stored or MemorySchemas(), integrations, clock, {})
     return ConnectionManagement(store, integrations, schemas, [], clock)
 
 
@@ -187,3 +189,24 @@ async def test_only_what_is_new_needs_its_schema_and_nothing_new_writes_nothing(
     assert made.tenant_id == TENANT
     with pytest.raises(NotFound):
         await manage.change("globex", "conn-sf", ConnectionChange(name="Mine"))
+
+
+async def test_an_entity_is_not_given_the_schema_of_another() -> None:
+    schemas, store = MemorySchemas(), MemoryConnections()
+    document = {"id": "our-lead", "tenantId": TENANT, "integrationId": "salesforce", "entity": "Lead"}
+    mapping = {"kind": "direct", "field": "name", "source": "Name"}
+    await schemas.put(
+        ConversionSchema.model_validate({**document, "shardType": "lead", "mappings": [mapping]})
+    )
+    made = await store.create(connection())
+    manage = management(store, schemas)
+    for given, integration in (("Contact", "salesforce"), ("Lead", "google")):
+        new = NewConnection("other", TENANT, integration, (NewEntity(given, "lead", schema_id="our-lead"),))
+        with pytest.raises(InvalidInput, match=r"our-lead is of salesforce's Lead, not of .*" + given):
+            await manage.add(new)
+    wrong = ConnectionChange(entities=(ChangedEntity("Contact", "contact", "our-lead"),))
+    with pytest.raises(InvalidInput, match="our-lead"):
+        await manage.change(TENANT, "conn-sf", wrong)
+    assert (await store.get(TENANT, "conn-sf")) == made
+    right = ConnectionChange(entities=(ChangedEntity("Lead", "lead", "our-lead"),))
+    assert (await manage.change(TENANT, "conn-sf", right)).entity("Lead") is not None
