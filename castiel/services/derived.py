@@ -10,7 +10,7 @@ from castiel.domain.conversion import DerivedRecord
 from castiel.domain.json_values import is_empty, same
 from castiel.domain.messages import Operation
 from castiel.domain.shards import DERIVED, PRIMARY, Shard, ShardKind, ShardLink, derived_shard_id
-from castiel.errors import AlreadyExists, CastielError, Conflict
+from castiel.errors import AlreadyExists, CastielError, Conflict, DocumentTooLarge
 from castiel.ports.clock import Clock
 from castiel.ports.stores import ShardStore
 from castiel.services.drafts import Draft, PullContext
@@ -31,23 +31,34 @@ class DerivedShards:
         self._outbox = outbox
         self._clock = clock
 
-    async def save(self, context: PullContext, drafts: Sequence[Draft]) -> list[Shard]:
-        """Make, change and release what the drafts' records derive. Returns the shards that were written."""
+    async def save(
+        self, context: PullContext, drafts: Sequence[Draft]
+    ) -> tuple[list[Shard], Mapping[str, CastielError]]:
+        """Make, change and release what the drafts' records derive.
+
+        Returns the shards that were written, and, by the id of its own shard, why a draft can't be saved: what it
+        derives is too large.
+        """
         tenant = context.connection.tenant_id
         wanted: Wanted = defaultdict(list)
         released: dict[str, list[Draft]] = defaultdict(list)
         for draft in drafts:
             for shard_id in _relink(tenant, draft, wanted):
                 released[shard_id].append(draft)
-        written = await self._make(context, wanted)
-        return written + await self._release(context, released, wanted.keys())
+        written, too_large = await self._make(context, wanted)
+        refused = {draft.shard.id: error for key, error in too_large.items() for draft, _ in wanted[key]}
+        kept = {key: [d for d in leaving if d.shard.id not in refused] for key, leaving in released.items()}
+        return written + await self._release(context, kept, wanted.keys()), refused
 
-    async def _make(self, context: PullContext, wanted: Wanted) -> list[Shard]:
+    async def _make(
+        self, context: PullContext, wanted: Wanted
+    ) -> tuple[list[Shard], dict[str, CastielError]]:
         written: list[Shard] = []
+        too_large: dict[str, CastielError] = {}
         todo = set(wanted)
         for _ in range(MAX_WRITE_ROUNDS):
             if not todo:
-                return written
+                return written, too_large
             tenant = context.connection.tenant_id
             stored = {shard.id: shard for shard in await self._shards.get_many(tenant, todo)}
             # What became part of another shard is that one's to say.
@@ -57,14 +68,18 @@ class DerivedShards:
                 for shard_id in sorted(todo)
                 if (shard := self._made(context, shard_id, stored.get(shard_id), wanted[shard_id]))
             ]
-            todo = await self._write(changed, written)
+            todo = await self._write(changed, written, too_large)
         raise Conflict("derived shards keep changing under us")
 
-    async def _write(self, changed: Sequence[Shard], written: list[Shard]) -> set[str]:
+    async def _write(
+        self, changed: Sequence[Shard], written: list[Shard], too_large: dict[str, CastielError]
+    ) -> set[str]:
         again: set[str] = set()
         for outcome in await self._shards.save(changed):
             if isinstance(outcome.error, Conflict | AlreadyExists):
                 again.add(outcome.shard.id)
+            elif isinstance(outcome.error, DocumentTooLarge):
+                too_large[outcome.shard.id] = outcome.error
             elif isinstance(outcome.error, CastielError):
                 raise outcome.error
             else:
@@ -119,7 +134,8 @@ class DerivedShards:
                 found = await self._shards.get_many(tenant, [shard_id])
                 if not found or not await self._unlink(context, found[0], leaving, shard_id in kept):
                     break
-                if not await self._write(found, written):
+                # One that is too large to be written smaller keeps a link too many.
+                if not await self._write(found, written, {}):
                     break
             else:
                 raise Conflict("a derived shard keeps changing under us")

@@ -13,8 +13,8 @@ from castiel.domain.model import format_utc
 from castiel.domain.pushing import untold
 from castiel.domain.results import SyncResult, SyncStatus
 from castiel.domain.shards import Shard
-from castiel.domain.tasks import EntityCheckpoint, Progress, SyncTask
-from castiel.errors import CastielError, ConnectionPaused, LeaseLost, NotFound
+from castiel.domain.tasks import EntityCheckpoint, Progress, RecordError, SyncTask
+from castiel.errors import CastielError, ConnectionPaused, DocumentTooLarge, LeaseLost, NotFound
 from castiel.ports.clock import Clock
 from castiel.ports.coordination import Lease, Leases
 from castiel.ports.messaging import ReceivedMessage
@@ -130,11 +130,17 @@ class PushTaskService:
         outcomes = await self._shards.save(marked)
         saved = [outcome.shard for outcome in outcomes if outcome.error is None]
         await self._outbox.send(saved)
-        failed = next((o.error for o in outcomes if o.error is not None), None)
+        too_large = [outcome for outcome in outcomes if isinstance(outcome.error, DocumentTooLarge)]
+        failed = next((o.error for o in outcomes if o.error is not None and o not in too_large), None)
         if failed is not None:
             # The message is put back, and the checkpoint stays: these shards are looked at again.
             raise failed
-        done = Progress(records_announced=len(saved))
+        done = Progress(
+            records_announced=len(saved),
+            records_processed=len(too_large),
+            records_failed=len(too_large),
+            errors=[_no_room(entity, outcome.shard) for outcome in too_large],
+        )
         checkpoint = EntityCheckpoint(
             cursor={"updatedAt": format_utc(newest), "executionId": task.execution_id},
             full_pass_started_at=newest,
@@ -182,18 +188,34 @@ class PushTaskService:
             connection_id=task.connection_id,
             task_id=task.id,
             correlation_id=task.execution_id,
-            status=SyncStatus.FAILED if error else SyncStatus.SUCCESS,
+            status=_status(progress, error),
             error_code=error.code if error else None,
             error_message=str(error) if error else None,
             retryable=error.retryable if error else None,
             given_up_message=message_json(received) if received else None,
-            records_processed=progress.records_announced,
+            records_processed=progress.records_announced + progress.records_failed,
             records_updated=progress.records_announced,
+            records_failed=progress.records_failed,
+            errors=progress.errors,
             duration=max(0, int((self._clock.now() - started).total_seconds() * 1000)),
             executed_at=started,
         )
         await self._results.put(result)
         await self._tasks.finish(task, result.id, error, received.attempt if received else 0)
+
+
+def _no_room(entity: EntitySync, shard: Shard) -> RecordError:
+    """A shard that is as large as may be has no room for the mark. The others are told all the same."""
+    error = DocumentTooLarge()
+    return RecordError(
+        entity=entity.entity, external_id=shard.id, code=error.code, message=f"shard {shard.id}: {error}"
+    )
+
+
+def _status(progress: Progress, error: CastielError | None) -> SyncStatus:
+    if error is not None:
+        return SyncStatus.FAILED
+    return SyncStatus.PARTIAL if progress.records_failed else SyncStatus.SUCCESS
 
 
 def _since(task: SyncTask, checkpoint: EntityCheckpoint | None, shard_type: str) -> datetime | None:

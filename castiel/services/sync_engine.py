@@ -163,7 +163,11 @@ class BidirectionalSyncEngine:
             await self._newcomers.place(batch, patient=batch.waits < MAX_WAITS)
         # What is derived may say something new where the shard itself does not.
         telling = [draft for draft in batch.drafts.values() if draft.changed or draft.derived]
-        batch.written += await self._derived.save(batch.context, telling)
+        written, refused = await self._derived.save(batch.context, telling)
+        batch.written += written
+        for shard_id, error in refused.items():
+            for record in batch.drafts.pop(shard_id).records:
+                batch.fail(record, error, self._clock.now())
         batch.todo = await self._saving.save(batch) + batch.waiting
 
     async def _before_the_next(self, batch: PullBatch) -> None:
