@@ -243,12 +243,14 @@ def reference_key(connection_id: str, entity: str, external_id: str) -> str:
     return f"{connection_id}|{entity}|{external_id}"
 
 
-def shard_id_for(shard_type: str, connection_id: str, entity: str, external_id: str) -> str:
+def shard_id_for(shard_type: str, connection_id: str, entity: str, external_id: str, again: int = 0) -> str:
     """The id of the shard that an external record makes when it is new.
 
     Deterministic: two workers that meet the same new record create the same document, and one of them fails.
+    ``again``: how many shards the record has made that are no longer its own.
     """
-    digest = hashlib.sha256(reference_key(connection_id, entity, external_id).encode()).hexdigest()
+    key = reference_key(connection_id, entity, external_id) + (f"|again {again}" if again else "")
+    digest = hashlib.sha256(key.encode()).hexdigest()
     return f"{shard_type}-{digest[:32]}"
 
 

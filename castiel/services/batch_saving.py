@@ -41,6 +41,8 @@ class BatchSaving:
         for draft, outcome in zip(changed, await self._shards.save([d.shard for d in changed]), strict=True):
             if isinstance(outcome.error, Conflict | AlreadyExists):
                 again += draft.records
+                if isinstance(outcome.error, AlreadyExists):
+                    batch.taken.add(draft.records[0].external_id)  # the one that makes it; others join it
             elif isinstance(outcome.error, DocumentTooLarge):
                 for record in draft.records:
                     batch.fail(record, outcome.error, self._clock.now())

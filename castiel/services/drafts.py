@@ -103,9 +103,11 @@ class PullContext:
         """The look-up key of a record of this entity."""
         return reference_key(self.connection.id, self.entity.entity, external_id)
 
-    def shard_id(self, external_id: str) -> str:
-        """The id of the shard that a record of this entity makes when it is new."""
-        return shard_id_for(self.entity.shard_type, self.connection.id, self.entity.entity, external_id)
+    def shard_id(self, external_id: str, again: int = 0) -> str:
+        """The id of the shard that a record of this entity makes when it is new, or new ``again``."""
+        return shard_id_for(
+            self.entity.shard_type, self.connection.id, self.entity.entity, external_id, again
+        )
 
     def reference(self, shard: Shard, external_id: str) -> ExternalReference | None:
         """The shard's reference to a record of this entity."""

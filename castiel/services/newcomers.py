@@ -23,7 +23,7 @@ class Newcomers:
     def newcomer(self, batch: PullBatch, record: ExternalRecord) -> Newcomer:
         """A converted record with the keys that its duplicates are looked for by."""
         search, fields = batch.context.search, batch.converted[record.external_id].fields
-        shard_id = batch.context.shard_id(record.external_id)
+        shard_id = batch.context.shard_id(record.external_id, batch.again.get(record.external_id, 0))
         if search is None:
             return Newcomer(shard_id, fields)
         return self._deduplication.newcomer(search, shard_id, fields)
@@ -51,7 +51,7 @@ class Newcomers:
             draft = batch.drafts.get(placement.shard_id)
             if draft is None:
                 keys = {id(context.search.matcher.rules): newcomer.keys} if context.search else {}
-                draft = self._records.new(context, record, newcomer.fields, keys)
+                draft = self._records.new(context, newcomer.shard_id, record, newcomer.fields, keys)
                 batch.drafts[draft.shard.id] = draft
             elif context.reference(draft.shard, record.external_id) is not None:
                 # Somebody made it one of this shard's since it was looked up.

@@ -37,6 +37,10 @@ class PullBatch:
     possible: dict[str, ParkedConflict] = field(default_factory=dict)
     saving: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when its shards are on their way to the store: then there is time for the next."""
+    taken: set[str] = field(default_factory=set)
+    """External ids of records whose new shard's id was taken."""
+    again: dict[str, int] = field(default_factory=dict)
+    """How many shards a record has made that don't refer to it any more."""
     conflicts: int = 0
     waits: int = 0
 

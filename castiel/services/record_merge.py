@@ -38,6 +38,7 @@ class RecordMerge:
     def new(
         self,
         context: PullContext,
+        shard_id: str,
         record: ExternalRecord,
         fields: Mapping[str, Any],
         keys: Mapping[int, Sequence[str]],
@@ -45,7 +46,7 @@ class RecordMerge:
         """A shard that the record makes. ``keys``: blocking keys that are known already, by their rules' ``id``."""
         now = self._clock.now()
         shard = Shard(
-            id=context.shard_id(record.external_id),
+            id=shard_id,
             tenant_id=context.connection.tenant_id,
             shard_type=context.entity.shard_type,
             created_at=now,

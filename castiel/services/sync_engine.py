@@ -137,6 +137,11 @@ class BidirectionalSyncEngine:
         """
         batch.drafts, batch.waiting, batch.possible, batch.newcomers = {}, [], {}, []
         existing = await self._existing(batch.context, batch.todo)
+        for external_id in batch.taken - existing.keys():
+            # Not by another worker, but by a shard that it made once and that is another record's now: it was deleted,
+            # made again as another record, or merged; and has come back.
+            batch.again[external_id] = batch.again.get(external_id, 0) + 1
+        batch.taken = set()
         if before is not None:
             await before.saving.wait()
         for record in batch.todo:
