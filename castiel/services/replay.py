@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from castiel.adapters.base import ExternalRecord
 from castiel.domain.conversion import to_shard
 from castiel.domain.failures import FailedRecord
+from castiel.domain.shards import ExternalReference
 from castiel.errors import Conflict, ConversionFailed, NotFound
 from castiel.ports.clock import Clock
 from castiel.ports.stores import ConnectionStore, FailedRecordStore, ShardStore
@@ -97,16 +99,17 @@ class ReplayService:
         return [record for record in whole if record is not None]
 
     async def _outdated(self, context: PullContext, newest: Mapping[str, FailedRecord]) -> set[str]:
-        """Those that were brought in since they failed: what is stored is newer."""
+        """Those that were brought in, or written to, since they failed: what is stored is newer.
+
+        A push changed the record, so that it comes again by itself.
+        """
         keys = {context.key(external_id): record for external_id, record in newest.items()}
         tenant, shard_type = context.connection.tenant_id, context.entity.shard_type
         return {
             reference.external_id
             for shard in await self._shards.by_references(tenant, shard_type, keys)
             for reference in shard.references
-            if reference.key in keys
-            and reference.pulled_at is not None
-            and reference.pulled_at > keys[reference.key].executed_at
+            if reference.key in keys and _is_older(keys[reference.key], reference)
         }
 
     async def _forget(self, records: Sequence[FailedRecord]) -> None:
@@ -115,6 +118,13 @@ class ReplayService:
                 await self._failed.delete(record)
             except Conflict:
                 continue  # it failed again meanwhile, with something newer
+
+
+def _is_older(record: FailedRecord, reference: ExternalReference) -> bool:
+    # Failures are dated in whole seconds: a push within that second may be the very one that the record came after.
+    failed, next_second = record.executed_at, record.executed_at + timedelta(seconds=1)
+    pulled = reference.pulled_at is not None and reference.pulled_at > failed
+    return pulled or (reference.pushed_at is not None and reference.pushed_at >= next_second)
 
 
 def _fails(context: PullContext, record: ExternalRecord) -> bool:

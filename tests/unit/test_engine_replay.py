@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from castiel.domain.shards import LOCAL
 from castiel.services.replay import Replayed
 from tests.support.engine import ADA, GRACE, TENANT, World, person, person_schema
 
@@ -70,3 +71,25 @@ async def test_a_connection_that_is_gone_takes_its_failures_along() -> None:
     world = await world_with_failures()
     await world.connections.delete(await world.connections.get(TENANT, "crm"))
     assert await world.replay.replay(TENANT) == Replayed(outdated=1)
+
+
+async def test_what_was_pushed_since_is_not_undone_by_what_the_record_said_before() -> None:
+    """Salesforce does not say when a record was written, so that its old state is not told by its time."""
+    world = World()
+    await world.connect("crm")
+    await world.pull("crm", person("1", NINE, **ADA, title="Countess"))
+    await world.pull("crm", person("1", NINE, **NAMELESS, title="Countess"), execution="exec-2")
+    await relax(world)
+    ada = await world.shard("crm", "1")
+    ada.set_fields({"title": "Author"}, LOCAL, world.clock.now(), "by-hand")
+    [reference] = ada.references
+    reference.base, reference.content_hash = {**reference.base, "title": "Author"}, None
+    reference.pushed_at = world.clock.now()
+    await world.shards.save([ada])
+
+    assert await world.replay.replay(TENANT) == Replayed(outdated=1)
+    assert (await world.shard("crm", "1")).fields["title"] == "Author"
+    # The push changed the record, so that it comes again, with all that is new in it.
+    await world.pull("crm", person("1", world.clock.now(), **NAMELESS, title="Author"), execution="exec-3")
+    assert (await world.shard("crm", "1")).fields["title"] == "Author"
+    assert not world.failed.all()
