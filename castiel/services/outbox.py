@@ -46,12 +46,8 @@ class Outbox:
 
     @staticmethod
     def takers(carriers: Sequence[Connection], shard_type: str) -> list[Connection]:
-        """Those that changes are sent to."""
-        return [
-            connection
-            for connection in carriers
-            if connection.status is not ConnectionStatus.PAUSED and connection.entities_for(shard_type)
-        ]
+        """Those that are told of changes: at once, or when work is done on them again."""
+        return [connection for connection in carriers if connection.entities_for(shard_type)]
 
     def announce(
         self,
@@ -81,14 +77,14 @@ class Outbox:
                     changed_fields=sorted(changed_fields),
                     correlation_id=correlation_id,
                     since=self._clock.now(),
-                    waiting=True if connection.status is ConnectionStatus.NEEDS_REAUTH else None,
+                    waiting=None if connection.usable else True,
                 )
             )
 
     async def send(self, shards: Sequence[Shard]) -> int:
         """Send what the shards' outboxes hold, then clear it. Returns how many messages were sent.
 
-        What waits for a person stays: sent, it would be refused, and somebody would have to send it again.
+        What waits for its connection stays: sent, it would be refused, and somebody would have to send it again.
         """
         return await self._send(shards, {entry.id for s in shards for entry in s.outbox if not entry.waiting})
 
@@ -111,11 +107,11 @@ class Outbox:
         return len(messages)
 
     async def keep(self, connection: Connection, messages: Sequence[OutboundMessage]) -> None:
-        """Put changes that could not be told back into their shards, until a person has authorised the connection.
+        """Put changes that could not be told back into their shards, until work is done on the connection again.
 
         A shard that somebody else writes at this moment is left out: the failed result has its message.
         """
-        if connection.status is not ConnectionStatus.NEEDS_REAUTH:
+        if connection.usable:
             return
         found = await self._shards.get_many(connection.tenant_id, [message.entity_id for message in messages])
         by_shard = {message.entity_id: message for message in messages}
@@ -127,9 +123,9 @@ class Outbox:
         await self._shards.save(found)
 
     async def sweep(self) -> int:
-        """Send what a crash left behind, and what waited for a person who has come. Returns how many messages.
+        """Send what a crash left behind, and what waited for a connection that is active again. Returns how many messages.
 
-        Nothing is sent for a connection that no work is done on: what a crash left for it stays until there is again.
+        Nothing is sent for a connection that no work is done on: it waits until there is again, or the connection is gone.
         """
         sent = 0
         page: list[Shard] = []
@@ -149,8 +145,7 @@ class Outbox:
                 status = await self._status(shard.tenant_id, entry, statuses)
                 if status is ConnectionStatus.ACTIVE:
                     ready.add(entry.id)
-                elif status is None or (entry.waiting and status is ConnectionStatus.PAUSED):
-                    # It is gone, or a person has paused it: nothing is announced to such a connection.
+                elif status is None:
                     dropped.add(entry.id)
         return await self._send(shards, ready, dropped)
 
@@ -158,7 +153,7 @@ class Outbox:
         self, tenant_id: str, entry: OutboxEntry, statuses: Statuses
     ) -> ConnectionStatus | None:
         """``None`` for a connection that is gone."""
-        # Only what waits for a person is worth a read of its connection, which may be gone meanwhile: the other markers
+        # Only what waits for its connection is worth a read of its connection, which may be gone meanwhile: the other markers
         # are a crash's, and an outage of the queue may leave some for every connection there is.
         key = (tenant_id, entry.connection_id)
         if key not in statuses and entry.waiting:

@@ -15,6 +15,7 @@ from castiel.domain.results import PushResult
 from castiel.domain.shards import Shard
 from castiel.domain.tasks import SyncMode, SyncTask, TaskStatus
 from castiel.errors import (
+    ConnectionPaused,
     PermissionDenied,
     ProviderRateLimited,
     RateLimited,
@@ -363,13 +364,38 @@ async def test_what_a_dead_grant_stopped_on_its_way_is_told_when_it_lives_again(
     assert len(ring.providers["crm"].live()) == 1
 
 
-async def test_nothing_is_kept_for_a_connection_that_a_person_pauses(ring: Ring) -> None:
+async def test_what_changes_while_a_person_has_paused_a_connection_is_told_when_it_is_resumed(
+    ring: Ring,
+) -> None:
     [shard] = await people(ring, 1)
-    await set_status(ring, ConnectionStatus.NEEDS_REAUTH)
-    await change(ring, shard, title="Clerk")
     await set_status(ring, ConnectionStatus.PAUSED)
+    await change(ring, shard, title="Clerk")
+    await change(ring, shard, title="Captain")
+    assert (ring.take(), await sweep(ring)) == ([], 0)
+    [entry] = (await ring.world.shards.get(TENANT, shard.id)).outbox
+    assert entry.waiting
+    await set_status(ring, ConnectionStatus.ACTIVE)
+    assert await sweep(ring) == 1
+    await ring.worker.handle(ring.take())
+    assert [fields["title"] for fields in ring.providers["crm"].live().values()] == ["Captain"]
     assert await sweep(ring) == 0
-    assert (await ring.world.shards.get(TENANT, shard.id)).outbox == []
+
+
+async def test_what_is_on_its_way_when_a_person_pauses_the_connection_is_told_when_it_is_resumed(
+    ring: Ring,
+) -> None:
+    shard = await person(ring, "Stopped")
+    messages = ring.take()
+    ring.providers["crm"].refuse[shard.id] = ConnectionPaused("connection crm: paused")
+    await set_status(ring, ConnectionStatus.PAUSED)
+    await ring.worker.handle(messages)
+    assert (ring.results[-1].success, ring.results[-1].error_code) == (False, "ConnectionPaused")
+    assert (ring.take(), await sweep(ring)) == ([], 0)
+    ring.providers["crm"].refuse.clear()
+    await set_status(ring, ConnectionStatus.ACTIVE)
+    assert await sweep(ring) == 1
+    await ring.worker.handle(ring.take())
+    assert len(ring.providers["crm"].live()) == 1
 
 
 async def disconnect(ring: Ring) -> None:
