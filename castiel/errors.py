@@ -11,6 +11,7 @@
     ├── NotFound                      a document, secret or registration that is not there
     ├── AlreadyExists                 a document with this id exists
     ├── Conflict                      somebody else wrote first: read again, decide again   (retryable)
+    │   └── InUse                     something else needs it; trying again changes nothing
     ├── FirstPullPending              the connection's own records are not known yet        (retryable)
     ├── LeaseHeld                     another worker has the lease                          (retryable)
     ├── LeaseLost                     our lease ended while we worked                       (retryable)
@@ -104,6 +105,12 @@ class Conflict(CastielError):
     """The document was changed by somebody else since it was read."""
 
     retryable = True
+
+
+class InUse(Conflict):
+    """Something else needs it, so it can't be deleted."""
+
+    retryable = False
 
 
 class FirstPullPending(CastielError):

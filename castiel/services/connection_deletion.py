@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from castiel.domain.connections import Connection
 from castiel.domain.tasks import SyncTask, TaskType
 from castiel.domain.webhooks import Registration
-from castiel.errors import Conflict, LeaseHeld, NotFound
+from castiel.errors import Conflict, InUse, LeaseHeld, NotFound
 from castiel.ports.coordination import Leases
 from castiel.ports.stores import ConnectionStore, RegistrationStore, TaskStore
 from castiel.services.credentials.management import CredentialManagement, CredentialUsers
@@ -37,7 +37,7 @@ class Dependents:
     """Who else uses that."""
 
     def check(self, *, with_tasks: bool, with_webhooks: bool, with_credential: bool) -> None:
-        """Raises :class:`Conflict` for what would be left without its connection, or is not its alone."""
+        """Raises :class:`InUse` for what would be left without its connection, or is not its alone."""
         running = [each.id for each in self.tasks if each.enabled and each.type is not TaskType.WEBHOOK]
         reasons: list[str] = []
         if running and not with_tasks:
@@ -46,9 +46,9 @@ class Dependents:
             ids = ", ".join(sorted(each.id for each in self.registrations))
             reasons.append(f"webhooks: {ids} (--with-webhooks deletes them, too)")
         if reasons:
-            raise Conflict(f"connection {self.connection.id} is used by {'; '.join(reasons)}")
+            raise InUse(f"connection {self.connection.id} is used by {'; '.join(reasons)}")
         if with_credential and self.credential_users:
-            raise Conflict(f"credential {self.credential} is used by {self.credential_users}, too")
+            raise InUse(f"credential {self.credential} is used by {self.credential_users}, too")
 
 
 class ConnectionDeletion:

@@ -9,7 +9,7 @@ from typing import Any
 
 from castiel.adapters.base import Provider
 from castiel.domain.conversion import ConversionSchema, did_you_mean
-from castiel.errors import Conflict, NotFound
+from castiel.errors import InUse, NotFound
 from castiel.ports.stores import ConnectionStore, SchemaStore
 
 logger = logging.getLogger(__name__)
@@ -56,11 +56,14 @@ class SchemaManagement:
         return found
 
     async def delete(self, tenant_id: str, schema_id: str) -> None:
-        """Forget it. Raises :class:`Conflict` while an entity of a connection uses it, or if it was just saved anew."""
+        """Forget it. Raises :class:`InUse` while an entity of a connection uses it.
+
+        Raises :class:`~castiel.errors.Conflict` if it was just saved anew.
+        """
         schema = await self._schemas.get(tenant_id, schema_id)
         uses = (await self.uses(tenant_id)).get(schema_id)
         if uses:
-            raise Conflict(f"schema {schema_id} is used by {', '.join(map(str, uses))}")
+            raise InUse(f"schema {schema_id} is used by {', '.join(map(str, uses))}")
         await self._schemas.delete(schema)
         logger.info("conversion schema deleted", extra={"tenantId": tenant_id, "schemaId": schema_id})
 

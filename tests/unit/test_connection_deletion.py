@@ -11,7 +11,7 @@ from castiel.domain.connections import Connection
 from castiel.domain.credentials import CredentialType
 from castiel.domain.tasks import SyncMode, SyncTask, TaskType
 from castiel.domain.webhooks import Registration
-from castiel.errors import Conflict, LeaseHeld, NotFound, StoreUnavailable
+from castiel.errors import InUse, LeaseHeld, NotFound, StoreUnavailable
 from castiel.services.connection_deletion import ConnectionDeletion
 from castiel.services.credentials.management import NewCredential
 from castiel.services.sync_tasks import connection_lease
@@ -106,9 +106,9 @@ async def ending() -> Ending:
 async def test_what_uses_it_keeps_it_and_is_named(ending: Ending) -> None:
     await ending.task("hourly")
     await ending.registration("wh-1")
-    with pytest.raises(Conflict, match=r"enabled tasks: hourly .*webhooks: wh-1 "):
+    with pytest.raises(InUse, match=r"enabled tasks: hourly .*webhooks: wh-1 "):
         await ending.delete()
-    with pytest.raises(Conflict, match="webhooks: wh-1"):
+    with pytest.raises(InUse, match="webhooks: wh-1"):
         await ending.delete(with_tasks=True)
     assert ending.left() == (["hourly", "theirs"], ["wh-1", "wh-theirs"])
     await ending.delete(with_tasks=True, with_webhooks=True)
@@ -132,7 +132,7 @@ async def test_its_credential_goes_when_it_is_said_and_nobody_elses(ending: Endi
     other = await ending.world.connections.get(TENANT, "conn-b")
     other.credential_id = CREDENTIAL
     await ending.world.connections.replace(other)
-    with pytest.raises(Conflict, match=f"{CREDENTIAL} is used by connection conn-b"):
+    with pytest.raises(InUse, match=f"{CREDENTIAL} is used by connection conn-b"):
         await ending.delete(with_credential=True)
     assert await ending.connections() == ["conn-b", CONNECTION]
     assert (await ending.manage.get(TENANT, CREDENTIAL)).enabled

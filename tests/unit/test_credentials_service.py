@@ -19,7 +19,7 @@ from castiel.errors import (
     AlreadyExists,
     AuthenticationFailed,
     ConfigurationError,
-    Conflict,
+    InUse,
     InvalidInput,
     LeaseHeld,
     NotFound,
@@ -379,8 +379,9 @@ async def test_a_revoked_credential_serves_nobody(world: World) -> None:
 
 async def test_a_credential_in_use_is_not_deleted(world: World) -> None:
     manage = world.process().manage
-    with pytest.raises(Conflict, match=f"conn-{CREDENTIAL}"):
+    with pytest.raises(InUse, match=f"conn-{CREDENTIAL}"):
         await manage.delete(TENANT, CREDENTIAL)
+    assert not InUse.retryable  # what a program is told: the same again helps nothing
     await world.connections.delete(await world.connections.get(TENANT, f"conn-{CREDENTIAL}"))
     await manage.delete(TENANT, CREDENTIAL)
     with pytest.raises(NotFound):
@@ -393,7 +394,7 @@ async def test_a_companion_is_not_deleted_before_the_credential_that_names_it(wo
     await manage.store(replace(api_key(), id="bystander"))
     for name in ("pair-b", "pair-a"):
         await manage.store(replace(api_key(), id=name, companion_ids=("key-1",)))
-    with pytest.raises(Conflict, match=r"key-1 is used by credential pair-a, .*credential pair-b, "):
+    with pytest.raises(InUse, match=r"key-1 is used by credential pair-a, .*credential pair-b, "):
         await manage.delete(TENANT, "key-1")
     assert (await manage.get_secret(TENANT, "key-1")).get_secret_value()
     await manage.delete(TENANT, "bystander")

@@ -30,7 +30,7 @@ from castiel.domain.credential_health import (
 )
 from castiel.domain.credentials import Credential, CredentialType, TokenSecret, refresh_method
 from castiel.domain.rotation import RotationPolicy, warn_at
-from castiel.errors import CastielError, ConfigurationError, Conflict, InvalidInput, NotFound
+from castiel.errors import CastielError, ConfigurationError, InUse, InvalidInput, NotFound
 from castiel.ports.clock import Clock
 from castiel.ports.secrets import SecretVault
 from castiel.ports.stores import ConnectionStore, CredentialStore, RegistrationStore
@@ -248,12 +248,12 @@ class CredentialManagement:
         return registration.id if registration.credential_id == credential_id else None
 
     async def delete(self, tenant_id: str, credential_id: str) -> None:
-        """Forget it. Raises :class:`Conflict` while a connection uses it, a credential that it belongs to, or a webhook
+        """Forget it. Raises :class:`InUse` while a connection uses it, a credential that it belongs to, or a webhook
         whose every delivery would be refused without it."""
         await self._credentials.get(tenant_id, credential_id)
         users = await self.users(tenant_id, credential_id)
         if users:
-            raise Conflict(f"credential {credential_id} is used by {users}")
+            raise InUse(f"credential {credential_id} is used by {users}")
         # What a refresh that is under way stores would bring a deleted secret back.
         async with self._refreshing.after_others(tenant_id, credential_id):
             credential = await self._credentials.get(tenant_id, credential_id)
