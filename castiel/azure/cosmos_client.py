@@ -25,6 +25,7 @@ from azure.core.pipeline.transport import AioHttpTransport
 from azure.cosmos.aio import ContainerProxy, CosmosClient
 from pydantic import ValidationError
 
+from castiel.domain.ids import check_document_id, is_document_id
 from castiel.domain.model import Document
 from castiel.errors import AlreadyExists, CastielError, Conflict, DocumentTooLarge, NotFound, StoreUnavailable
 from castiel.ports.stores import Meter
@@ -121,6 +122,8 @@ class Collection(Generic[D]):
 
     async def get(self, document_id: str, partition: PartitionKey) -> D:
         """A point read."""
+        if not is_document_id(document_id):
+            raise NotFound("no such document")
         data = await guarded(self.container.read_item(document_id, partition, response_hook=self.charge))
         return self.model.model_validate(data)
 
@@ -132,7 +135,8 @@ class Collection(Generic[D]):
             return None
 
     async def create(self, document: D) -> D:
-        """Write a new document."""
+        """Write a new document. Raises :class:`~castiel.errors.InvalidInput` for an id that it can't have."""
+        check_document_id(document.id)
         data = await guarded(self.container.create_item(self.body(document), response_hook=self.charge))
         return self._written(document, data)
 

@@ -26,7 +26,7 @@ from castiel.domain.parked import ParkedConflict
 from castiel.domain.results import PushResult
 from castiel.domain.shards import DERIVED, ExternalReference, OutboxEntry, Shard, ShardLink
 from castiel.domain.tasks import Priority, SyncMode, SyncTask, TaskStatus
-from castiel.errors import AlreadyExists, Conflict, NotFound
+from castiel.errors import AlreadyExists, Conflict, InvalidInput, NotFound
 from castiel.ports.stores import (
     ConflictStore,
     ConnectionStore,
@@ -385,6 +385,20 @@ def connection(name: str, tenant: str, status: ConnectionStatus) -> Connection:
     return Connection(
         id=name, tenant_id=tenant, integration_id="crm", credential_id=f"cred-{name}", status=status
     )
+
+
+@pytest.mark.parametrize("name", ["a/b", "a\\b", "a?b", "a#b", "a\nb", "a ", ".", "..", "", "é" * 512])
+async def test_an_id_that_no_document_can_have_is_not_there_and_not_made(stores: Stores, name: str) -> None:
+    with pytest.raises(InvalidInput, match="can't be one"):
+        await stores.connections.create(connection(name, "acme", ConnectionStatus.ACTIVE))
+    with pytest.raises(NotFound):
+        await stores.connections.get("acme", name)
+
+
+@pytest.mark.parametrize("name", ["a b", "%2e", "…", " a", "a:b@c", "é" * 511])
+async def test_any_other_id_is_found_again(stores: Stores, name: str) -> None:
+    await stores.connections.create(connection(name, "acme", ConnectionStatus.ACTIVE))
+    assert (await stores.connections.get("acme", name)).id == name
 
 
 async def test_the_inactive_connections_of_all_tenants_are_those_that_are_not_active(stores: Stores) -> None:

@@ -40,6 +40,27 @@ def task(task_id: str, tenant: str = TENANT, **more: object) -> SyncTask:
     )
 
 
+def test_an_id_that_no_document_can_have_is_refused_by_name_and_found_nowhere(castiel: Cli) -> None:
+    async def plant(services: Services) -> None:
+        connection = Connection(
+            id="conn-ids", tenant_id="ids", integration_id="salesforce", credential_id="cred-ids", entities=[]
+        )
+        await services.stores.connections.create(connection)
+
+    castiel.does(plant)
+    made = (
+        ("connections", "add", "salesforce", "--id", "a/b"),
+        ("tasks", "create", "--connection", "conn-ids", "--id", "a/b"),
+        ("credentials", "store", "a/b", "--type", "apiKey", "--integration", "salesforce"),
+    )
+    for words in made:
+        ended = castiel(*words, "-t", "ids", stdin="a-key")
+        assert (ended.code, "'a/b' can't be one" in ended.err) == (2, True), (words, ended.err)
+    for group in ("connections", "tasks", "credentials", "webhooks", "schemas"):
+        ended = castiel(group, "show", "a/b", "-t", "ids")
+        assert (ended.code, "there is no" in ended.err) == (3, True), (group, ended.err)
+
+
 def test_a_task_is_listed_shown_disabled_enabled_and_run(castiel: Cli) -> None:
     async def plant(services: Services) -> None:
         await services.stores.tasks.create(task("t-1", status=TaskStatus.COMPLETED))

@@ -377,6 +377,13 @@ async def test_a_revoked_credential_serves_nobody(world: World) -> None:
     assert (await service.manage.health(TENANT, CREDENTIAL)).status is Health.FAILED
 
 
+async def test_a_credential_that_can_have_no_document_leaves_no_secret(world: World) -> None:
+    with pytest.raises(InvalidInput, match="'a/b' can't be one"):
+        await world.process().manage.store(replace(api_key(), id="a/b"))
+    with pytest.raises(NotFound):
+        await world.vault.get(secret_name_of(TENANT, "a/b"))
+
+
 async def test_a_credential_in_use_is_not_deleted(world: World) -> None:
     manage = world.process().manage
     with pytest.raises(InUse, match=f"conn-{CREDENTIAL}"):

@@ -29,6 +29,7 @@ from castiel.domain.credential_health import (
     summarise,
 )
 from castiel.domain.credentials import Credential, CredentialType, TokenSecret, refresh_method
+from castiel.domain.ids import check_document_id
 from castiel.domain.rotation import RotationPolicy, warn_at
 from castiel.errors import CastielError, ConfigurationError, InUse, InvalidInput, NotFound
 from castiel.ports.clock import Clock
@@ -111,6 +112,8 @@ class CredentialManagement:
 
     async def store(self, new: NewCredential) -> Credential:
         """Store a new credential. Raises :class:`~castiel.errors.AlreadyExists` and :class:`InvalidInput`."""
+        # Before its secret is written: the vault would take it.
+        check_document_id(new.id)
         now = self._clock.now()
         text, expiry = _checked(new.type, new.secret or _unissued(new, now), new.expiry_time)
         credential = Credential(

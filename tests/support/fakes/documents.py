@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from castiel.domain.connections import Connection, ConnectionStatus
 from castiel.domain.credentials import Credential, CredentialType
+from castiel.domain.ids import check_document_id
 from castiel.domain.model import Document
 from castiel.domain.results import RefreshAudit
 from castiel.domain.webhooks import Registration, WebhookAudit
@@ -39,6 +40,8 @@ class MemoryDocuments(Generic[D]):
 
     def write(self, key: tuple[str, ...], document: D, *, new: bool = False, anyway: bool = False) -> D:
         self._check()
+        if new:
+            check_document_id(document.id)
         if new and key in self._rows:
             raise AlreadyExists
         if not new and not anyway and (key not in self._rows or str(self._rows[key][0]) != document.etag):
