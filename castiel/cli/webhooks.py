@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from urllib.parse import urlsplit
 
 import typer
 
@@ -119,12 +120,15 @@ async def create(
         max_body_bytes=max_bytes,
         settings=pairs(setting or ()),
     )
+    base = "" if url is None else address_of(url)
     making = (
-        run.services.provider_webhooks.create(new, _base(url)) if at_provider else manage(run).create(new)
+        run.services.provider_webhooks.create(new, _required(base))
+        if at_provider
+        else manage(run).create(new)
     )
     issued = await run.named(f"connection {connection_id}", making)
     registration = issued.registration
-    address = f"{(url or '').rstrip('/')}{path_of(registration)}"
+    address = f"{base}{path_of(registration)}"
     sentence = (
         f"Created {registration.id}, here and at the provider, which sends to {address}"
         if at_provider
@@ -258,7 +262,18 @@ def _scheme(text: str | None) -> str | dict[str, Any] | None:
     return value if isinstance(value, dict) else text
 
 
-def _base(url: str | None) -> str:
-    if url is None:
+def _required(base: str) -> str:
+    if not base:
         raise UsageProblem("--at-provider: the provider has to know the app's address; add --url")
-    return url
+    return base
+
+
+def address_of(url: str) -> str:
+    """The app's address as it was given, without a slash at its end. Raises :class:`UsageProblem` for what is none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise UsageProblem("--url: give the app's address, https://…")
+    return url.rstrip("/")

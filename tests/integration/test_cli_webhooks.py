@@ -106,6 +106,13 @@ def test_an_endpoint_takes_what_is_signed_with_the_secret_that_was_shown(castiel
     delete(castiel, made["id"])
 
 
+@pytest.mark.parametrize("url", ["localhost:7071", "castiel.example.com", "http://", "https://[::1"])
+def test_an_address_that_is_none_makes_no_endpoint(castiel: Door, url: str) -> None:
+    refused = castiel("webhooks", "create", "-t", TENANT, "--connection", "conn-sf", "--url", url)
+    assert (refused.code, "--url: give the app's address" in refused.err) == (2, True)
+    assert castiel.json("webhooks", "list", "-t", TENANT) == []
+
+
 def delete(castiel: Door, webhook_id: str) -> None:
     unasked = castiel("webhooks", "delete", webhook_id, "-t", TENANT)
     assert (unasked.code, "--yes" in unasked.err) == (2, True)
