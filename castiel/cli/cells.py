@@ -48,6 +48,8 @@ def cell(value: Any, *, today: date | None = None) -> Text:
     if isinstance(value, Mapping):
         members = {heading(name): each for name, each in value.items() if each not in (None, [], {})}
         return Text("\n".join(printable(f"{name}: {_inline(each)}") for name, each in members.items()))
+    if isinstance(value, float):
+        return Text(_number(value))
     if isinstance(value, list):
         nested = any(isinstance(each, Mapping | list) for each in value)
         return Text(printable(("\n" if nested else ", ").join(map(_inline, value))))
@@ -57,10 +59,17 @@ def cell(value: Any, *, today: date | None = None) -> Text:
 
 def _inline(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}: {_inline(each)}" for name, each in value.items())
+        return ", ".join(f"{heading(name)}: {_inline(each)}" for name, each in value.items())
     if isinstance(value, list):
         return ", ".join(map(_inline, value))
+    if isinstance(value, float):
+        return _number(value)
     return _readable(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _number(value: float) -> str:
+    """To the sixth decimal: what is behind it is the machine's, not the measurement's."""
+    return repr(round(value, 6))
 
 
 def _readable(text: str, today: date | None = None) -> str:

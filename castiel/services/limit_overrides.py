@@ -94,8 +94,9 @@ class LimitOverrides:
         raise AssertionError("unreachable")
 
     def _check(self, name: str) -> None:
-        if name not in ("tenant", "webhook", *OPERATION_LIMITS, *self._integrations):
-            raise InvalidInput(f"no limit is called {name!r}")
+        known = ("tenant", "webhook", *OPERATION_LIMITS, *sorted(self._integrations))
+        if name not in known:
+            raise InvalidInput(f"no limit is called {name!r}; there are: {', '.join(known)}")
 
     @staticmethod
     def _assign(limits: TenantLimits, name: str, value: int | None) -> None:

@@ -115,6 +115,9 @@ def test_cells_show_values_and_nothing_that_a_terminal_obeys() -> None:
     assert cell("2026-11-26T05:08:08Z", today=today).plain == "2026-11-26 05:08Z"
     assert cell("2026-11-26T05:08:08Z").plain == "2026-11-26 05:08:08Z"
     assert cell({"a": [1, "x"], "empty": {}}).plain == "a: 1, x"
+    assert cell({"requestCharge": 1983.3599999999997}).plain == "request charge: 1983.36"
+    assert cell({"Contact": {"updatedAt": "x", "ended": True}}).plain == "Contact: updated at: x, ended: true"
+    assert [cell(each).plain for each in (0.1 + 0.2, 1.0)] == ["0.3", "1.0"]
     assert [cell(each).plain for each in (None, [], True, ["a", "b"])] == ["–", "–", "yes", "a, b"]
     assert cell("\x1b[31m[bold]red").plain == "�[31m[bold]red"
     assert (heading("connectionId"), heading("nextScheduled")) == ("connection", "next scheduled")
