@@ -159,7 +159,7 @@ class LocalStack:
             fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             with contextlib.closing(lock_file):
-                raise ServerFailedError(f"another local stack uses {self.data}") from None
+                raise ServerFailedError(f"another local stack uses {self.data}: end that one first") from None
         self._lock_file = lock_file
 
 

@@ -224,7 +224,7 @@ async def test_a_stopped_server_comes_back_with_its_data(stack: LocalStack, name
 
 
 def test_one_folder_serves_one_stack_at_a_time(stack: LocalStack) -> None:
-    with pytest.raises(ServerFailedError, match="another local stack"):
+    with pytest.raises(ServerFailedError, match=r"another local stack uses .*: end that one first"):
         LocalStack(stack.data, only=["redis"]).start_all()
 
 
