@@ -42,12 +42,16 @@ async def test_without_renewal_the_lock_is_lost_and_the_host_goes_on(bus: Bus, r
     assert records.all("one")[1]["delivery_count"] == 2
 
 
-async def test_the_pump_goes_on_when_the_broker_is_back(bus: Bus, records: EchoRecords) -> None:
+async def test_the_pump_goes_on_when_the_broker_is_back(
+    bus: Bus, records: EchoRecords, tmp_path: Path
+) -> None:
+    killed = tmp_path / "killed"
     async with running_host(ECHO_APP, records.settings(bus=bus.connection)) as host:
-        await bus.send("echo-one", order(n=1, wait=0.5))
+        await bus.send("echo-one", order(n=1, until=str(killed)))
         await records.wait("one")
         await bus.client.close()
         await asyncio.to_thread(bus.server.kill)
+        killed.touch()
         await records.wait("one-done")
         await eventually(lambda: asyncio.to_thread(lambda: host.log().count("trying again in") >= 5))
         await asyncio.to_thread(bus.server.start)
@@ -71,11 +75,15 @@ async def test_a_stop_finishes_what_runs_and_leaves_the_rest_unlocked(bus: Bus, 
             assert [message.delivery_count for message in left] == [0, 0]
 
 
-async def test_a_killed_hosts_message_comes_again_after_its_lock(bus: Bus, records: EchoRecords) -> None:
+async def test_a_killed_hosts_message_comes_again_after_its_lock(
+    bus: Bus, records: EchoRecords, tmp_path: Path
+) -> None:
+    killed = tmp_path / "killed"
     async with running_host(ECHO_APP, records.settings(bus=bus.connection)) as host:
-        await bus.send("echo-one", order(wait=0.5))
+        await bus.send("echo-one", order(until=str(killed)))
         await records.wait("one")
         await host.kill()
+        killed.touch()
         await host.start()
         await records.wait("one-done", within=LOCK_SECONDS + 10)
     assert [seen["delivery_count"] for seen in records.all("one")] == [1, 2]

@@ -75,7 +75,7 @@ async def running_bus(folder: Path) -> AsyncIterator[Bus]:
 
 
 def order(**values: Any) -> ServiceBusMessage:
-    """A message that tells the echo app what to do (``wait`` seconds, ``fail``)."""
+    """A message that tells the echo app what to do (``wait`` seconds, ``until`` a file is there, ``fail``)."""
     return ServiceBusMessage(json.dumps(values))
 
 

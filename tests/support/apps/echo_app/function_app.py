@@ -18,6 +18,11 @@ def _record(kind: str, **values: object) -> None:
         file.write(line)
 
 
+def _wait_for(file: Path) -> None:
+    while not file.exists():
+        time.sleep(0.01)
+
+
 @app.function_name("Echo")
 @app.route(route="echo/{registrationId}/{*path}", methods=["POST", "HEAD"])
 async def echo(req: func.HttpRequest) -> func.HttpResponse:
@@ -61,7 +66,7 @@ async def tick(timer: func.TimerRequest) -> None:
 @app.function_name("One")
 @app.service_bus_queue_trigger(arg_name="message", queue_name="%ECHO_QUEUE%", connection="ECHO_BUS")
 async def one(message: func.ServiceBusMessage) -> None:
-    """Single messages; the body says how long to take and whether to fail."""
+    """Single messages; the body says how long to take, or until which file is there, and whether to fail."""
     order = json.loads(message.get_body())
     _record(
         "one",
@@ -75,6 +80,8 @@ async def one(message: func.ServiceBusMessage) -> None:
         body=order,
     )
     await asyncio.sleep(order.get("wait", 0))
+    if "until" in order:
+        await asyncio.to_thread(_wait_for, Path(order["until"]))
     if order.get("fail"):
         raise RuntimeError("the message asked for it")
     _record("one-done", message_id=message.message_id)
