@@ -76,7 +76,7 @@ async def pull(running: Bench, records: int, page_size: int | None = None) -> di
     shards, tasks = Timed(services.stores.shards), Timed(services.stores.tasks)
     answers = _count_answers(services)
     # The worker's own collaborators, timed: nothing of what they do is changed.
-    services.engine._shards = shards  # type: ignore[assignment]
+    services.engine._shards = services.engine._saving._shards = shards  # type: ignore[assignment]
     services.tasks._tasks = tasks  # type: ignore[assignment]
     engine_pull = services.engine.pull
     asked = 0
@@ -96,7 +96,8 @@ async def pull(running: Bench, records: int, page_size: int | None = None) -> di
             await services.inbound_worker.handle(_message(claimed))
     finally:
         del services.engine.pull, services.stores.shards._shards.charge  # type: ignore[attr-defined]
-        services.engine._shards, services.tasks._tasks = services.stores.shards, services.stores.tasks
+        services.engine._shards = services.engine._saving._shards = services.stores.shards
+        services.tasks._tasks = services.stores.tasks
     _, provider = await running.provider_calls()
     await _check(running, claimed, before, records)
     intervals = [(end - start) * 1000 for start, end in pairwise([started, *shards.ends["save"]])]
