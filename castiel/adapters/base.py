@@ -154,6 +154,17 @@ class Adapter(ABC):
     async def get(self, entity: str, external_ids: Sequence[str]) -> dict[str, ExternalRecord]:
         """Read records now. What is gone comes as ``deleted``, or is missing from the answer."""
 
+    async def find_made(
+        self,
+        entity: str,  # noqa: ARG002 - for those that can look
+        records: Sequence[PushRecord],  # noqa: ARG002
+    ) -> dict[str, ExternalRecord]:
+        """What earlier creates of these made, by ``key``, as it is now.
+
+        What can't be looked for without creating is missing: then the create itself, ``retrying``, resolves it.
+        """
+        return {}
+
     @abstractmethod
     async def push(self, entity: str, records: Sequence[PushRecord]) -> list[PushOutcome]:
         """Create or update, in the provider's own batches; one outcome per record, in the same order."""

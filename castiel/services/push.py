@@ -20,11 +20,13 @@ from castiel.ports.stores import ConnectionStore, ShardStore
 from castiel.services.conversion import ConversionSchemaService
 from castiel.services.first_pull import FirstPulls
 from castiel.services.integrations import Integrations
+from castiel.services.made_before import MadeBefore
 from castiel.services.outbox import Outbox
 from castiel.services.push_calls import PushCalls
 from castiel.services.push_plans import PushPlanner, records_left
 from castiel.services.push_record import PushRecorder
 from castiel.services.push_work import Pushed, PushWork, lease_name
+from castiel.services.sync_engine import BidirectionalSyncEngine
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +45,7 @@ class PushService:
         recorder: PushRecorder,
         first_pulls: FirstPulls,
         outbox: Outbox,
+        engine: BidirectionalSyncEngine,
         *,
         lease_seconds: float,
     ) -> None:
@@ -55,6 +58,7 @@ class PushService:
         self._lease_seconds = lease_seconds
         self._planner = PushPlanner(shards, first_pulls)
         self._calls = PushCalls(marks, recorder)
+        self._made_before = MadeBefore(engine, shards, self._calls)
 
     async def push(self, messages: Sequence[OutboundMessage], tries: Mapping[str, int]) -> dict[str, Pushed]:
         """Push the shards that the messages name, all of one connection's entity; one outcome per shard id.
@@ -141,6 +145,7 @@ class PushService:
         plans = await self._planner.plans(work, messages)
         plans = await self._planner.complete_updates(work, plans)
         plans = await self._complete_deletions(work, plans, messages, held)
+        plans = await self._made_before.claim(work, plans, messages[0].correlation_id)
         plans = await self._planner.without_early_creates(work, plans)
         more |= {plan.shard.id for plan in plans if records_left(work, plan.shard)}
         for operation in (Operation.CREATE, Operation.UPDATE, Operation.DELETE):

@@ -55,7 +55,7 @@ class PushCalls:
         errors = await self._recorder.remember(
             work.connection, work.entity, [(plan, outcome) for plan, outcome in done if outcome.ok]
         )
-        await self._end_creates(
+        await self.end_creates(
             work, [plan for plan, outcome in done if _settled(plan, outcome, errors, begun)]
         )
         for plan, outcome in done:
@@ -75,7 +75,8 @@ class PushCalls:
         }
         return {creates[key] for key in await self._marks.claim_many(creates, seconds=CREATE_MARK_SECONDS)}
 
-    async def _end_creates(self, work: PushWork, plans: Sequence[PushPlan]) -> None:
+    async def end_creates(self, work: PushWork, plans: Sequence[PushPlan]) -> None:
+        """Their records are known, or were not made: nothing is under way any more."""
         await self._marks.delete_many([work.create_key(plan) for plan in plans])
 
 

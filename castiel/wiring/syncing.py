@@ -111,6 +111,7 @@ def build_syncing(outside: Outside, access: Access) -> Syncing:
             PushRecorder(stores.shards, outside.marks, outbox, clock),
             FirstPulls(stores.tasks),
             outbox,
+            engine,
             lease_seconds=settings.sync_lease_seconds,
         ),
         push_tasks=PushTaskService(

@@ -270,6 +270,10 @@ async def test_a_create_whose_answer_never_came_is_found_by_its_marker(account: 
     await account.control.fault("drop_after", path="batchCreate")
     [first] = await adapter.push("Contact", [create("contact-a", **card("Ada", "Byron", "ada@example.com"))])
     assert isinstance(first.error, OutcomeUnknown)
+    made = await adapter.find_made("Contact", [create("contact-a"), create("contact-b")])
+    assert [(key, one.made_from, one.fields["name"]["familyName"]) for key, one in made.items()] == [
+        ("contact-a", "contact-a", "Byron")
+    ]
     again = [
         create("contact-a", retrying=True, **card("Ada", "Lovelace", "ada@example.com")),
         create("contact-b", retrying=True, **card("Bea", "Beta", "bea@example.com")),

@@ -200,6 +200,19 @@ async def test_a_create_that_is_repeated_makes_one_record(case: ProviderCase) ->
         assert await case.live(found.sandbox.control) == before + 1
 
 
+async def test_what_a_create_made_is_found_by_its_key_where_the_provider_lets_us_look(
+    case: ProviderCase,
+) -> None:
+    async with account(case) as found:
+        made = await found.push_one(create(case, "Look"))
+        seen = await found.adapter.find_made(case.entity, [create(case, "Look"), create(case, "Never")])
+        shown = {key: (record.external_id, record.made_from) for key, record in seen.items()}
+        # GitHub's and Slack's markers are looked for by the create itself; an event's id at Google is chosen by us, and
+        # its contacts have a test of their own.
+        looks = case.integration_id in ("salesforce", "notion")
+        assert shown == ({"shard-Look": (made.external_id, "shard-Look")} if looks else {})
+
+
 @pytest.mark.parametrize(
     "fault",
     [{"kind": "drop_after"}, {"kind": "status", "status": 503, "processed": True}],

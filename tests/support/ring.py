@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ from castiel.adapters.base import ExternalRecord, PushOutcome, PushRecord
 from castiel.domain.connections import Connection
 from castiel.domain.messages import Operation, OutboundMessage, OutboundSource
 from castiel.domain.results import PushResult, SyncResult
+from castiel.errors import OutcomeUnknown
 from castiel.functions.sync_outbound_worker import SyncOutboundWorker
 from castiel.ports.clock import Clock
 from castiel.ports.messaging import QueueMessage, ReceivedMessage
@@ -46,6 +47,9 @@ class MemoryProvider:
         self.told: deque[tuple[str, Operation]] = deque()
         self.calls: list[tuple[str, tuple[str, ...]]] = []
         self.refuse: dict[str, Exception] = {}
+        self.unanswered: set[str] = set()
+        """Keys whose next create takes effect without an answer."""
+        self.made: dict[str, str] = {}
 
     def write(self, external_id: str, fields: dict[str, Any]) -> datetime:
         """Somebody creates or changes a person."""
@@ -74,6 +78,11 @@ class MemoryProvider:
             for key, (fields, at, deleted) in found.items()
         }
 
+    async def find_made(self, entity: str, records: Sequence[PushRecord]) -> dict[str, ExternalRecord]:
+        made = {record.key: self.made[record.key] for record in records if record.key in self.made}
+        found = await self.get(entity, list(made.values())) if made else {}
+        return {key: replace(found[one], made_from=key) for key, one in made.items() if one in found}
+
     async def push(self, entity: str, records: Sequence[PushRecord]) -> list[PushOutcome]:
         self.calls.append((records[0].operation.value, tuple(r.external_id or r.key for r in records)))
         for record in records:
@@ -83,6 +92,12 @@ class MemoryProvider:
         for record in records:
             external_id = record.external_id or f"{self.name}-{len(self.people) + 1}"
             at = self.write(external_id, dict(record.fields))
+            if record.operation is Operation.CREATE:
+                self.made[record.key] = external_id
+            if record.key in self.unanswered:
+                self.unanswered.discard(record.key)
+                outcomes.append(PushOutcome(record.key, error=OutcomeUnknown("no answer came")))
+                continue
             outcomes.append(PushOutcome(record.key, external_id, modified_at=at))
         return outcomes
 
@@ -148,6 +163,7 @@ class Ring:
             PushRecorder(world.shards, marks, world.outbox, world.clock),
             FirstPulls(world.tasks),
             world.outbox,
+            world.engine,
             lease_seconds=60,
         )
         self.store = _Results()

@@ -50,6 +50,13 @@ class GoogleAdapter(Adapter):
             return await self._contacts.by_name(external_ids)
         return await self._events.by_id(external_ids)
 
+    async def find_made(self, entity: str, records: Sequence[PushRecord]) -> dict[str, ExternalRecord]:
+        """See :class:`Adapter`. Contacts by their marker; an event's id is chosen by us."""
+        if not _is_contact(entity):
+            return {}
+        found = await self._contacts.find_marked(record.key for record in records)
+        return {key: contacts.record_of(person) for key, person in found.items()}
+
     async def push(self, entity: str, records: Sequence[PushRecord]) -> list[PushOutcome]:
         """See :class:`Adapter`. A version makes an update conditional."""
         return await (self._contact_writer if _is_contact(entity) else self._events).push(records)

@@ -48,6 +48,13 @@ class NotionAdapter(Adapter):
         _check(entity)
         return await self._reader.by_id(external_ids)
 
+    async def find_made(self, entity: str, records: Sequence[PushRecord]) -> dict[str, ExternalRecord]:
+        """See :class:`Adapter`. Pages by their marker."""
+        _check(entity)
+        made = await self._writer.made([record.key for record in records])
+        pages = await self._reader.by_id(list(made.values()))
+        return {key: pages[page] for key, page in made.items() if page in pages}
+
     async def push(self, entity: str, records: Sequence[PushRecord]) -> list[PushOutcome]:
         """See :class:`Adapter`. A retried create first looks for the marker property's value."""
         _check(entity)

@@ -106,6 +106,12 @@ class Writer:
                 provider_code=error.provider_code,
             ) from None
 
+    async def made(self, keys: Sequence[str]) -> dict[str, str]:
+        """The pages that earlier tries made, by key. Raises :class:`ConfigurationError` where that can't be told."""
+        source = await self._sources.of(data_source_ids(self._connection.settings)[0])
+        found = {key: await self._find_marked(source, key) for key in keys}
+        return {key: page for key, page in found.items() if page is not None}
+
     async def _find_marked(self, source: DataSource, key: str) -> str | None:
         """The page an earlier try made. Raises :class:`ConfigurationError` where that can't be told."""
         marker = marker_property(self._connection)

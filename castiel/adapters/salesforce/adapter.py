@@ -45,6 +45,10 @@ class SalesforceAdapter(Adapter):
         """See :class:`Adapter`. What is deleted is missing."""
         return await self._reader.by_id(entity, external_ids)
 
+    async def find_made(self, entity: str, records: Sequence[PushRecord]) -> dict[str, ExternalRecord]:
+        """See :class:`Adapter`. By the external id field, where the object has it."""
+        return await self._reader.by_key(entity, [record.key for record in records])
+
     async def push(self, entity: str, records: Sequence[PushRecord]) -> list[PushOutcome]:
         """See :class:`Adapter`. A create is an upsert by the external id field, where the object has it."""
         return await self._writer.push(entity, records)

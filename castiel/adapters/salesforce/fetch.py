@@ -113,6 +113,23 @@ class Reader:
             }
         return found
 
+    async def by_key(self, entity: str, keys: Sequence[str]) -> dict[str, ExternalRecord]:
+        """Records by our key of them, as they are now; none where the object has no field for it."""
+        name = external_id_field(self._connection)
+        if (await self._describes.of(entity)).field(name) is None:
+            return {}
+        found: dict[str, ExternalRecord] = {}
+        for key in dict.fromkeys(keys):
+            path = f"{api_path(self._connection)}/sobjects/{entity_name(entity)}/{name}/{quote(key, safe='')}"
+            reply = await self._api.call("GET", path, allow=(404,))
+            if reply.status == 404:
+                continue
+            row = reply.json()
+            if not isinstance(row, dict):
+                raise MalformedResponse("an object was expected", status=reply.status)
+            found[key] = external_record(entity, row, name)
+        return found
+
 
 def _soql(entity: str, fields: list[str], position: Position | None) -> str:
     # Names come from describe and settings that were checked, moments and ids from values that were parsed.
