@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 
+from castiel.domain.model import as_utc
 from castiel.errors import MalformedResponse
 
 
 def http_date(text: str | None) -> datetime | None:
     """``Sun, 06 Nov 1994 08:49:37 GMT`` as a moment in UTC; ``None`` for what is none."""
     try:
-        moment = parsedate_to_datetime(text or "")
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (TypeError, ValueError, OverflowError):
+        return as_utc(parsedate_to_datetime(text or ""))
+    except (TypeError, ValueError):
         return None
 
 

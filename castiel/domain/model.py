@@ -29,6 +29,16 @@ def format_second(moment: datetime) -> str:
     return format_utc(moment.replace(microsecond=0))
 
 
+def as_utc(moment: datetime) -> datetime:
+    """A moment in UTC, which one without a zone is meant in. Raises ValueError where its zone leads beyond the calendar."""
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a time beyond the calendar") from None
+
+
 def utc_date(moment: datetime) -> str:
     """The UTC date of a moment, ``YYYY-MM-DD``: the second path of the hierarchical ``…On`` partition keys."""
     return moment.astimezone(UTC).date().isoformat()

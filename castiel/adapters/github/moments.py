@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 
+from castiel.domain.model import as_utc
 from castiel.errors import CursorExpired, MalformedResponse
 
 
 def parse_moment(text: object) -> datetime:
     """``2011-04-22T13:33:48Z`` as a moment. Raises :class:`MalformedResponse`."""
-    try:
-        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
-        if moment is not None:
-            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        pass
+    if isinstance(text, str):
+        with contextlib.suppress(ValueError):
+            return as_utc(datetime.fromisoformat(text))
     raise MalformedResponse("a time that can't be read")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
+
+from castiel.domain.model import as_utc
 
 
 def moment(text: Any) -> datetime | None:
@@ -11,8 +13,6 @@ def moment(text: Any) -> datetime | None:
     if not isinstance(text, str):
         return None
     try:
-        found = datetime.fromisoformat(text)
-        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        # At the ends of the calendar a time zone leads beyond it.
+        return as_utc(datetime.fromisoformat(text))
+    except ValueError:
         return None

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from castiel.domain.model import as_utc
 from castiel.errors import MalformedResponse
 
 
 def parse_moment(text: object) -> datetime:
     """``2022-10-24T22:54:00.000Z``. Raises :class:`MalformedResponse`."""
     try:
-        moment = datetime.fromisoformat(str(text))
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
+        return as_utc(datetime.fromisoformat(str(text)))
+    except ValueError:
         raise MalformedResponse("a time that can't be read") from None
 
 

@@ -7,7 +7,7 @@ https://developers.notion.com/reference/webhooks-events-delivery
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from pydantic import SecretStr
@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from castiel.adapters.notion.records import ENTITY
 from castiel.adapters.notion.settings import canonical_id, data_source_ids
 from castiel.domain.messages import Operation
+from castiel.domain.model import as_utc
 from castiel.domain.strict_json import read_json
 from castiel.domain.webhooks import Delivery, WebhookEvent, WebhookRequest
 from castiel.errors import InvalidWebhook
@@ -150,7 +151,6 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 def _moment(text: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(text)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
+        return as_utc(datetime.fromisoformat(text))
+    except ValueError:
         raise InvalidWebhook("timestamp: not a time") from None

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from castiel.domain.model import as_utc
 from castiel.errors import MalformedResponse
 
 
 def parse_moment(text: str) -> datetime:
     """A datetime field's value (``2026-11-01T10:00:00.000+0000``). Raises :class:`MalformedResponse`."""
     try:
-        moment = datetime.fromisoformat(text)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (TypeError, ValueError, OverflowError):
+        return as_utc(datetime.fromisoformat(text))
+    except (TypeError, ValueError):
         raise MalformedResponse("a time that can't be read") from None
 
 

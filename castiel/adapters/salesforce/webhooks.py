@@ -14,6 +14,7 @@ from typing import Any
 from castiel.adapters.salesforce.dialect import CLIENT_NAME
 from castiel.adapters.salesforce.ids import full_id, is_id
 from castiel.domain.messages import Operation
+from castiel.domain.model import as_utc
 from castiel.domain.strict_json import read_json
 from castiel.domain.webhooks import Delivery, WebhookEvent, WebhookRequest
 from castiel.errors import InvalidWebhook
@@ -159,6 +160,6 @@ def _moment(body: Mapping[str, Any], name: str) -> datetime | None:
         if isinstance(value, int) and not isinstance(value, bool):
             return datetime.fromtimestamp(value / 1000, UTC)
         moment = datetime.fromisoformat(value)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return as_utc(moment)
     except (TypeError, ValueError, OverflowError, OSError):
         raise InvalidWebhook(f"{name}: not a time") from None
