@@ -9,7 +9,7 @@ from castiel.domain.limits import OPERATION_LIMITS, TenantLimits
 from castiel.errors import AlreadyExists, Conflict, InvalidInput, StoreUnavailable
 from castiel.ports.clock import Clock
 from castiel.ports.stores import LimitStore
-from castiel.services.credentials.flights import Flights
+from castiel.services.flights import Flights
 
 logger = logging.getLogger(__name__)
 

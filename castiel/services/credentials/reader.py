@@ -22,7 +22,7 @@ from castiel.errors import ConfigurationError, NotFound, StoreUnavailable, Vault
 from castiel.ports.clock import Clock
 from castiel.ports.secrets import SecretVault, StoredSecret
 from castiel.ports.stores import CredentialStore
-from castiel.services.credentials.flights import Flights
+from castiel.services.flights import Flights
 
 logger = logging.getLogger(__name__)
 

@@ -16,13 +16,13 @@ from castiel.ports.coordination import Leases
 from castiel.ports.messaging import EventPublisher
 from castiel.ports.secrets import SecretVault
 from castiel.ports.stores import ConnectionStore, CredentialStore, RegistrationStore
-from castiel.services.credentials.flights import Flights
 from castiel.services.credentials.management import CredentialManagement
 from castiel.services.credentials.reader import CACHE_ENTRIES, CredentialReader, Key, StoredToken
 from castiel.services.credentials.reauthorisation import Reauthorisation
 from castiel.services.credentials.refresh_journal import RefreshJournal
 from castiel.services.credentials.refreshing import Needed, TokenRefresh
 from castiel.services.credentials.token_pairs import TokenPairs
+from castiel.services.flights import Flights
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from castiel.domain.webhooks import Registration
 from castiel.errors import NotFound, RateLimited, StoreUnavailable
 from castiel.ports.clock import Clock
 from castiel.ports.stores import RegistrationStore
-from castiel.services.credentials.flights import Flights
+from castiel.services.flights import Flights
 
 logger = logging.getLogger(__name__)
 

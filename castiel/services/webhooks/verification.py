@@ -25,7 +25,7 @@ from castiel.domain.webhooks import Registration, WebhookRequest
 from castiel.errors import InvalidInput, NotFound, VaultUnavailable
 from castiel.ports.clock import Clock
 from castiel.services.credentials import SecureCredentialService
-from castiel.services.credentials.flights import Flights
+from castiel.services.flights import Flights
 from castiel.services.jwks import KEY_SETS, KeySets
 from castiel.services.webhooks.registrations import STALE_SECONDS, Recent, RegistrationCache
 
