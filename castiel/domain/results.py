@@ -10,6 +10,7 @@ from pydantic import Field
 from castiel.domain.messages import Operation
 from castiel.domain.model import Document, Model, UtcSecond, utc_date
 from castiel.domain.tasks import RecordError
+from castiel.errors import CastielError
 
 RESULT_TTL_SECONDS = 2_592_000
 """30 days."""
@@ -21,6 +22,13 @@ class SyncStatus(StrEnum):
     SUCCESS = "success"
     PARTIAL = "partial"
     FAILED = "failed"
+
+    @classmethod
+    def of(cls, error: CastielError | None, records_failed: int) -> SyncStatus:
+        """What an execution came to that ended with this error, or with so many records failed."""
+        if error is not None:
+            return cls.FAILED
+        return cls.PARTIAL if records_failed else cls.SUCCESS
 
 
 class _Result(Document):

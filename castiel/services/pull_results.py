@@ -22,10 +22,6 @@ def execution_result(
     """
     progress = task.progress or Progress()
     started = task.started_at or now
-    if error is not None:
-        status = SyncStatus.FAILED
-    else:
-        status = SyncStatus.PARTIAL if progress.records_failed else SyncStatus.SUCCESS
     return SyncResult(
         id=f"result-{task.execution_id}",
         integration_id=task.integration_id,
@@ -33,7 +29,7 @@ def execution_result(
         connection_id=task.connection_id,
         task_id=task.id,
         correlation_id=task.execution_id,
-        status=status,
+        status=SyncStatus.of(error, progress.records_failed),
         records_processed=progress.records_processed,
         records_created=progress.records_created,
         records_updated=progress.records_updated,

@@ -188,7 +188,7 @@ class PushTaskService:
             connection_id=task.connection_id,
             task_id=task.id,
             correlation_id=task.execution_id,
-            status=_status(progress, error),
+            status=SyncStatus.of(error, progress.records_failed),
             error_code=error.code if error else None,
             error_message=str(error) if error else None,
             retryable=error.retryable if error else None,
@@ -210,12 +210,6 @@ def _no_room(entity: EntitySync, shard: Shard) -> RecordError:
     return RecordError(
         entity=entity.entity, external_id=shard.id, code=error.code, message=f"shard {shard.id}: {error}"
     )
-
-
-def _status(progress: Progress, error: CastielError | None) -> SyncStatus:
-    if error is not None:
-        return SyncStatus.FAILED
-    return SyncStatus.PARTIAL if progress.records_failed else SyncStatus.SUCCESS
 
 
 def _since(task: SyncTask, checkpoint: EntityCheckpoint | None, shard_type: str) -> datetime | None:
