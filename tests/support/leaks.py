@@ -13,23 +13,11 @@ from azure.servicebus import ServiceBusSubQueue
 from azure.servicebus.aio import ServiceBusClient
 from redis.asyncio import Redis
 
+from castiel.azure.cosmos_containers import CONTAINERS
 from castiel.bootstrap import Services
 from infra.local.stack import LocalStack
 from tests.support.log_watch import TOKEN
 from tests.support.secrets import vault_secrets
-
-CONTAINERS = (
-    "sync-tasks",
-    "sync-results",
-    "shards",
-    "connections",
-    "credentials",
-    "conversion-schemas",
-    "conflicts",
-    "webhooks",
-    "webhook-audit",
-    "token-refresh",
-)
 
 
 def leaks(places: Mapping[str, str], secrets: Collection[str]) -> list[tuple[str, str]]:
@@ -65,8 +53,8 @@ async def documents(services: Services) -> str:
     database = services.clients.cosmos.get_database_client(services.settings.cosmos_database)
     rows = [
         json.dumps(row)
-        for name in CONTAINERS
-        async for row in database.get_container_client(name).query_items("SELECT * FROM c")
+        for container in CONTAINERS
+        async for row in database.get_container_client(container.name).query_items("SELECT * FROM c")
     ]
     return "\n".join(rows)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from infra.local.ports import ReservedPort
 from infra.local.redis.binary import server_binary
 
 _PATIENCE = 20.0
@@ -23,21 +23,14 @@ class RedisDidNotStartError(OSError):
     """The server ended or did not answer in time."""
 
 
-def free_port(host: str) -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 async def start_redis(host: str, port: int, folder: Path | None) -> tuple[asyncio.subprocess.Process, int]:
     """Start the server (0: on a free port) and wait until it answers; returns it and its port.
 
     With a folder each write is in its append-only file before it is answered. Raises RedisDidNotStartError.
     """
     for _ in range(_PORT_ATTEMPTS if port == 0 else 1):
-        chosen = port or free_port(host)
+        reserved = ReservedPort(host) if port == 0 else None
+        chosen = port if reserved is None else reserved.number
         process = await asyncio.create_subprocess_exec(
             *_command(host, chosen, folder),
             stdin=asyncio.subprocess.DEVNULL,
