@@ -11,8 +11,9 @@ from typing import Any, cast
 
 from castiel.adapters.base import ExternalRecord, PushOutcome, PushRecord
 from castiel.domain.connections import Connection
-from castiel.domain.messages import Operation, OutboundMessage, OutboundSource
+from castiel.domain.messages import Operation, OutboundMessage, OutboundSource, SyncMessage
 from castiel.domain.results import PushResult, SyncResult
+from castiel.domain.tasks import SyncMode, SyncTask
 from castiel.errors import OutcomeUnknown
 from castiel.functions.sync_outbound_worker import SyncOutboundWorker
 from castiel.ports.clock import Clock
@@ -260,3 +261,25 @@ async def ring_of(*names: str) -> Ring:
     for name in names:
         await world.connect(name)
     return Ring(world, names)
+
+
+async def push_task(ring: Ring, connection: str) -> SyncMessage:
+    """A queued push task ``push-…`` of a connection, and its message."""
+    task = SyncTask(
+        id=f"push-{connection}",
+        integration_id="crm",
+        tenant_id=TENANT,
+        connection_id=connection,
+        sync_mode=SyncMode.PUSH,
+    )
+    task.queue(f"exec-{connection}", ring.world.clock.now())
+    await ring.world.tasks.create(task)
+    return SyncMessage(
+        integration_id="crm",
+        tenant_id=TENANT,
+        connection_id=connection,
+        sync_mode=SyncMode.PUSH,
+        correlation_id=f"exec-{connection}",
+        enqueued_at=ring.world.clock.now(),
+        task_id=task.id,
+    )

@@ -10,7 +10,7 @@ from castiel.adapters.base import ExternalRecord, PushRecord
 from castiel.domain.messages import Operation
 from castiel.errors import ProviderUnavailable
 from tests.support.engine import TENANT
-from tests.support.ring import Ring
+from tests.support.ring import MemoryProvider, Ring
 from tests.unit.test_outbound_batches import change, forget, person, ring
 
 __all__ = ["ring"]
@@ -28,13 +28,19 @@ async def unanswered(ring: Ring, name: str) -> tuple[str, str]:
     return shard.id, crm.made[shard.id]
 
 
-async def test_what_a_person_changed_there_since_stays_and_comes_in(ring: Ring) -> None:
-    shard_id, external_id = await unanswered(ring, "There")
+async def changed_there(ring: Ring, external_id: str, **fields: str) -> MemoryProvider:
+    """A person changes the record a while later, and nothing tells of it."""
     crm = ring.providers["crm"]
     await ring.world.clock.sleep(5)
-    crm.write(external_id, {"phone": "+12125550001"})
+    crm.write(external_id, fields)
     crm.told.clear()
     await ring.world.clock.sleep(5)
+    return crm
+
+
+async def test_what_a_person_changed_there_since_stays_and_comes_in(ring: Ring) -> None:
+    shard_id, external_id = await unanswered(ring, "There")
+    crm = await changed_there(ring, external_id, phone="+12125550001")
     await ring.settle()
     assert [fields["phone"] for fields in crm.live().values()] == ["+12125550001"]
     shard = await ring.world.shards.get(TENANT, shard_id)
@@ -44,11 +50,7 @@ async def test_what_a_person_changed_there_since_stays_and_comes_in(ring: Ring) 
 
 async def test_what_was_changed_here_since_arrives(ring: Ring) -> None:
     shard_id, external_id = await unanswered(ring, "Here")
-    crm = ring.providers["crm"]
-    await ring.world.clock.sleep(5)
-    crm.write(external_id, {"phone": "+12125550002"})
-    crm.told.clear()
-    await ring.world.clock.sleep(5)
+    crm = await changed_there(ring, external_id, phone="+12125550002")
     await change(ring, await ring.world.shards.get(TENANT, shard_id), title="Captain")
     await ring.settle()
     [fields] = crm.live().values()

@@ -10,10 +10,10 @@ import pytest_asyncio
 
 from castiel.adapters.base import ExternalRecord
 from castiel.domain.connections import ConnectionStatus
-from castiel.domain.messages import Operation, OutboundMessage, SyncMessage
+from castiel.domain.messages import Operation, OutboundMessage
 from castiel.domain.results import PushResult
 from castiel.domain.shards import Shard
-from castiel.domain.tasks import SyncMode, SyncTask, TaskStatus
+from castiel.domain.tasks import TaskStatus
 from castiel.errors import (
     ConnectionPaused,
     PermissionDenied,
@@ -25,7 +25,7 @@ from castiel.errors import (
 from castiel.ports.messaging import ReceivedMessage
 from castiel.services.outbox import SWEEP_AFTER
 from tests.support.engine import TENANT
-from tests.support.ring import Ring, ring_of
+from tests.support.ring import Ring, push_task, ring_of
 
 
 @pytest_asyncio.fixture
@@ -239,32 +239,15 @@ async def test_a_bug_that_one_message_meets_leaves_the_others_alone(ring: Ring) 
         await ring.worker.handle([tired])
 
 
-async def push_task(ring: Ring, connection: str) -> ReceivedMessage:
-    """The message of a queued push task."""
-    task = SyncTask(
-        id=f"push-{connection}",
-        integration_id="crm",
-        tenant_id=TENANT,
-        connection_id=connection,
-        sync_mode=SyncMode.PUSH,
-    )
-    task.queue(f"exec-{connection}", ring.world.clock.now())
-    await ring.world.tasks.create(task)
-    message = SyncMessage(
-        integration_id="crm",
-        tenant_id=TENANT,
-        connection_id=connection,
-        sync_mode=SyncMode.PUSH,
-        correlation_id=f"exec-{connection}",
-        enqueued_at=ring.world.clock.now(),
-        task_id=task.id,
-    )
-    return ReceivedMessage(message.to_json_text().encode(), f"task:exec-{connection}")
+async def received_task(ring: Ring, connection: str) -> ReceivedMessage:
+    """The message of a queued push task, as it is delivered."""
+    message = await push_task(ring, connection)
+    return ReceivedMessage(message.to_json_text().encode(), f"task:{message.correlation_id}")
 
 
 async def test_a_push_task_that_cannot_even_be_given_up_leaves_the_others_alone(ring: Ring) -> None:
     shard = await person(ring, "Ada")
-    task = await push_task(ring, "gone")
+    task = await received_task(ring, "gone")
     ring.store.refuse.append(StoreUnavailable())
     await ring.worker.handle([task, *ring.take()])
     assert [result.entity_id for result in ring.results] == [shard.id]
@@ -275,7 +258,7 @@ async def test_a_push_task_that_cannot_even_be_given_up_leaves_the_others_alone(
 
 
 async def test_a_bug_that_a_push_task_meets_leaves_the_others_alone(ring: Ring) -> None:
-    task = await push_task(ring, "crm")
+    task = await received_task(ring, "crm")
     shard = await person(ring, "Ada")
     changes = ring.take()
 
@@ -488,7 +471,7 @@ async def test_a_webhooks_event_of_a_deleted_connection_fails_for_good(ring: Rin
 
 
 async def test_a_push_task_of_a_deleted_connection_fails_for_good(ring: Ring) -> None:
-    task = await push_task(ring, "gone")
+    task = await received_task(ring, "gone")
     await ring.worker.handle([task])
     failure = (await ring.world.tasks.get(TENANT, "push-gone")).last_failure
     assert failure is not None

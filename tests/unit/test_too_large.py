@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from castiel.domain.messages import SyncMessage
 from castiel.domain.shards import Shard
-from castiel.domain.tasks import SyncMode, SyncTask, TaskStatus
+from castiel.domain.tasks import TaskStatus
 from castiel.errors import DocumentTooLarge
 from castiel.ports.stores import SaveOutcome
 from tests.support.engine import ADA, COMPANY, GRACE, TENANT, World, person, person_schema
 from tests.support.fakes.records import MemoryShards
-from tests.support.ring import Ring
+from tests.support.ring import Ring, push_task
 
 
 class SmallStore(MemoryShards):
@@ -55,25 +54,10 @@ async def test_a_push_task_goes_on_past_a_shard_that_has_no_room_for_its_mark() 
     store.most = 5_500
     await world.connect("crm")
     ring = Ring(world, ["crm"])
-    task = SyncTask(
-        id="task-crm", tenant_id=TENANT, integration_id="crm", connection_id="crm", sync_mode=SyncMode.PUSH
-    )
-    task.queue("exec-1", world.clock.now())
-    await world.tasks.create(task)
-    await ring.push_tasks.run(
-        SyncMessage(
-            integration_id="crm",
-            tenant_id=TENANT,
-            connection_id="crm",
-            sync_mode=SyncMode.PUSH,
-            correlation_id="exec-1",
-            enqueued_at=world.clock.now(),
-            task_id=task.id,
-        )
-    )
+    await ring.push_tasks.run(await push_task(ring, "crm"))
     [told] = world.told()
     assert (await world.shards.get(TENANT, told.entity_id)).fields["lastName"] == "Short"
     [result] = ring.store.stored
     assert (result.status, result.records_processed, result.records_failed) == ("partial", 2, 1)
     assert [(error.entity, error.code) for error in result.errors] == [("Person", "DocumentTooLarge")]
-    assert (await world.tasks.get(TENANT, task.id)).status is TaskStatus.COMPLETED
+    assert (await world.tasks.get(TENANT, "push-crm")).status is TaskStatus.COMPLETED

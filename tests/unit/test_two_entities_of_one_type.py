@@ -10,10 +10,10 @@ import pytest
 
 from castiel.adapters.base import ExternalRecord
 from castiel.domain.connections import EntitySync
-from castiel.domain.messages import Operation, SyncMessage
-from castiel.domain.tasks import SyncMode, SyncTask
+from castiel.domain.messages import Operation
+from castiel.domain.tasks import SyncMode
 from tests.support.engine import ADA, GRACE, TENANT, World
-from tests.support.ring import Ring, ring_of
+from tests.support.ring import Ring, push_task, ring_of
 
 NINE = datetime(2025, 12, 10, 9, 0, tzinfo=UTC)
 LATER = timedelta(hours=1)
@@ -83,20 +83,5 @@ async def test_a_push_task_makes_no_contact_of_a_lead() -> None:
     world = ring.world
     await pull(world, "Lead", "l1", NINE, **ADA)
     told(world)
-    task = SyncTask(
-        id="task-crm", tenant_id=TENANT, integration_id="crm", connection_id="crm", sync_mode=SyncMode.PUSH
-    )
-    task.queue("exec-1", world.clock.now())
-    await world.tasks.create(task)
-    await ring.push_tasks.run(
-        SyncMessage(
-            integration_id="crm",
-            tenant_id=TENANT,
-            connection_id="crm",
-            sync_mode=SyncMode.PUSH,
-            correlation_id="exec-1",
-            enqueued_at=world.clock.now(),
-            task_id=task.id,
-        )
-    )
+    await ring.push_tasks.run(await push_task(ring, "crm"))
     assert told(world) == []
